@@ -1,0 +1,39 @@
+# `make demo` and `make test` set up everything they need by themselves; see scripts/setup.sh.
+export VENV ?= .venv
+export PYTHON ?= python3
+export ROS ?= kilted
+
+PY := $(VENV)/bin/python
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint bench clean distclean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup:  ## make the virtual environment that all others use (they call it themselves)
+	@bash scripts/setup.sh
+
+demo: setup  ## simulated camera -> ivm_node -> recorder over ROS 2; pictures and figures in demo/
+	$(PY) -m ivm_sim.demo $(ARGS)
+
+test: setup  ## everything: all tests, all lints
+	$(PY) -m pytest $(ARGS)
+
+check: setup  ## what to run while working: quick tests and lints, under a minute
+	$(PY) -m pytest -m 'not slow' $(ARGS)
+
+lint: setup  ## ruff, mypy, and ROS' own linters
+	$(PY) -m pytest tests/test_lint.py tests/test_structure.py $(ARGS)
+
+bench: setup  ## speed of the generator and of the node; writes bench.json
+	$(VENV)/bin/ivm bench --json bench.json $(ARGS)
+
+clean:  ## remove caches, builds and what the demo left; keeps the virtual environment
+	rm -rf build dist install log demo bench.json *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean  ## clean, and remove the virtual environment
+	rm -rf .venv

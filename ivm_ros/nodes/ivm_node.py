@@ -1,0 +1,56 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+`ivm_node`: a camera's pictures in, pictures that show what the instruction is about out.
+
+It converts, calls the model and publishes; the modules beside it do the work. Masking helps a
+policy to look at the right thing; it is not a safety function.
+"""
+
+import signal
+import sys
+
+import rclpy
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException
+
+from ivm_ros.config import ConfigError
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the node until Ctrl-C or a shutdown request."""
+    node = None
+    try:
+        rclpy.init(args=args)
+        # Here, as torch takes seconds to load: Ctrl-C must end those cleanly too.
+        from ivm_ros.nodes.lifecycle import IvmNode
+
+        node = IvmNode()
+        node.start()
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (ConfigError, ParameterException) as error:
+        sys.exit(f'ivm_node: {error}')
+    finally:
+        # Under `ros2 launch` Ctrl-C comes twice: from the terminal, and from launch.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if node is not None:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+
+
+if __name__ == '__main__':
+    main()

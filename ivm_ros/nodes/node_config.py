@@ -1,0 +1,60 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""What a user can set on `ivm_node` beyond the model and the deployment."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from ivm_ros.config import check, Doc, Live, Range
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """How the node listens, publishes and deals with trouble."""
+
+    instruction: Annotated[str, Live(), Doc(
+        'What the policy is told to do; a message on the topic instruction replaces it. Without '
+        'one no frame can be masked, and on_fault says what happens.')] = ''
+    enabled: Annotated[bool, Live(), Doc(
+        'Mask the stream; off = pass every frame on. The service ~/enable sets this too.')] = True
+    on_fault: Annotated[Literal['pass', 'hold', 'blank', 'drop'], Live(), Doc(
+        'What becomes of a frame that cannot be masked: pass it on as it came, hold (show the '
+        'last picture again; drop until there is one), blank (one colour) or drop.')] = 'pass'
+    autostart: Annotated[bool, Doc(
+        'Configure and activate at start, without a lifecycle manager.')] = True
+    compressed_input: Annotated[bool, Doc(
+        'Read image/compressed instead of image.')] = False
+    compressed_output: Annotated[bool, Doc(
+        'Publish masked/image/compressed (JPEG) as well.')] = False
+    jpeg_quality: Annotated[int, Range(1, 100), Live(), Doc(
+        'Quality of masked/image/compressed.')] = 90
+    mask_encoding: Annotated[Literal['mono8', '32FC1'], Live(), Doc(
+        'Encoding of mask and robot_mask: 0 to 255, or 0.0 to 1.0.')] = 'mono8'
+    reliability: Annotated[Literal['auto', 'reliable', 'best_effort'], Doc(
+        'QoS of the camera subscriptions: auto asks for reliable and takes best effort where the '
+        'camera offers no more.')] = 'auto'
+    output_reliability: Annotated[Literal['reliable', 'best_effort'], Doc(
+        'QoS that masked images and masks are offered with.')] = 'reliable'
+    depth: Annotated[int, Range(1, 100), Doc(
+        'QoS history depth of all image topics. The node works on the newest frame anyway; the '
+        'others let a busy machine catch up without losses (10 frames are 9 MB at 640x480).'
+    )] = 10
+    stale_after: Annotated[float, Range(0.1, 3600.0), Live(), Doc(
+        'Seconds without a frame after which diagnostics warn.')] = 2.0
+    diagnostics_period: Annotated[float, Range(0.1, 60.0), Doc(
+        'Seconds between two messages on /diagnostics.')] = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse wrong types, ranges and choices."""
+        check(self)

@@ -1,0 +1,196 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+`ivm train`: one flat loop.
+
+Each step: a batch, per-sample losses [B] times the samples' weights, one AdamW step, the moving
+average of the weights. A stopped run goes on to the same numbers.
+"""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+import math
+from pathlib import Path
+import time
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from torch.utils.tensorboard import SummaryWriter
+
+from ivm_ros.config import check, ConfigError, Doc, Range
+from ivm_ros.data.augment import AugmentConfig
+from ivm_ros.data.loader import Arrays, Batches, Scenes
+from ivm_ros.data.shards import read_info
+from ivm_ros.models.compact import CompactConfig
+from ivm_ros.models.device import choose_device, choose_threads
+from ivm_ros.models.text import TextEncoder
+from ivm_ros.sample import Batch
+from ivm_ros.train.batch import check_training_data, to_batch
+from ivm_ros.train.losses import LossConfig, sample_losses
+from ivm_ros.train.parallel import Team, team
+from ivm_ros.train.state import new_run, Run
+from ivm_ros.train.validate import validate
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of `ivm train`."""
+
+    data: Annotated[tuple[str, ...], Doc('Dataset folders to train on.')] = ()
+    out: Annotated[str, Doc('Folder of the run; an existing one is resumed.')] = 'runs/compact'
+    validation: Annotated[str, Doc('Dataset folder to choose by; empty for none.')] = ''
+    init: Annotated[str, Doc('Checkpoint to start from; empty for ImageNet.')] = ''
+    steps: Annotated[int, Range(1, None), Doc('Optimiser steps.')] = 6000
+    minutes: Annotated[float, Range(0, None), Doc(
+        'Stop after so many minutes, to go on with the same command; 0 for never.')] = 0.0
+    images: Annotated[int, Range(1, None), Doc('Images in a batch.')] = 8
+    sentences: Annotated[int, Range(1, None), Doc('Sentences an image.')] = 6
+    learning_rate: Annotated[float, Range(0, 1), Doc('Peak rate of the new layers.')] = 1e-3
+    backbone_rate: Annotated[float, Range(0, 1), Doc('Rate of the backbone, relative.')] = 0.3
+    frozen_blocks: Annotated[int, Range(0, 18), Doc('Backbone blocks that stay.')] = 4
+    warmup: Annotated[int, Range(0, None), Doc('Steps to the peak rate.')] = 200
+    weight_decay: Annotated[float, Range(0, 1), Doc('Of AdamW.')] = 0.02
+    ema: Annotated[float, Range(0, 1), Doc('Decay of the moving average.')] = 0.998
+    seed: Annotated[int, Range(0, None), Doc('Of initial weights, order, augmentation.')] = 0
+    device: Annotated[Literal['auto', 'cpu', 'cuda'], Doc('Where to train.')] = 'auto'
+    threads: Annotated[int, Range(0, 256), Doc('CPU threads; 0 chooses.')] = 0
+    workers: Annotated[int, Range(0, 256), Doc('Loader processes; 0 loads in the loop.')] = 0
+    save_every: Annotated[int, Range(1, None), Doc('Steps between checkpoints.')] = 200
+    log_every: Annotated[int, Range(1, None), Doc('Steps between log lines.')] = 20
+    text_encoder: Annotated[str, Doc('Folder of the sentence encoder; empty to search.')] = ''
+    model: Annotated[CompactConfig, Doc('Size of the generator.')] = field(
+        default_factory=CompactConfig)
+    loss: Annotated[LossConfig, Doc('Weights of the loss terms.')] = field(
+        default_factory=LossConfig)
+    augment: Annotated[AugmentConfig, Doc('How images vary.')] = field(
+        default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        check(self)
+
+
+SENTENCES_KEPT = 200_000
+"""Encoded sentences kept while training: 20 kB each at most, and most recur."""
+
+
+def train(config: TrainConfig) -> Path:
+    """
+    Train a compact generator; return the path of its checkpoint.
+
+    Raises:
+        ConfigError: No data, or a setting out of range.
+        DatasetError: A folder cannot be read, or is for evaluation only.
+    """
+    if not config.data:
+        raise ConfigError('TrainConfig.data: wanted at least one dataset folder, got none; make '
+                          'one with "ivm-sim dataset --out DIR"')
+    folders = [Path(folder) for folder in config.data]
+    check_training_data([read_info(folder) for folder in folders], folders)
+    device = choose_device(config.device)
+    torch.set_num_threads(choose_threads(config.threads))
+    encoder = TextEncoder(config.text_encoder, device, SENTENCES_KEPT)
+    with team(device) as workers:
+        run = new_run(config, encoder, device)
+        _train(run, encoder, config, Scenes(folders), workers)
+        return run.finish(config) if workers.rank == 0 else run.checkpoint
+
+
+def _train(run: Run, encoder: TextEncoder, config: TrainConfig, scenes: Scenes,
+           workers: Team) -> None:
+    net = workers.join(run.net)
+    speaks = workers.rank == 0
+    writer = SummaryWriter(config.out) if speaks else None
+    started, first = time.monotonic(), run.step
+    for arrays in _batches(config, scenes, run.step, workers):
+        late = time.monotonic() - started > 60 * config.minutes
+        if config.minutes and float(workers.mean(torch.tensor(float(late)))) > 0:
+            break  # all together, or those who stay would wait for those who left
+        terms = train_step(run, net, to_batch(arrays, encoder), config, workers)
+        last = run.step == config.steps
+        if writer and (run.step % config.log_every == 0 or last):
+            rate = (run.step - first) / (time.monotonic() - started)
+            _log(writer, run.step, config.steps, {**terms, 'steps/s': rate})
+        if writer and (run.step % config.save_every == 0 or last):
+            run.save()
+            if config.validation:
+                _log(writer, run.step, config.steps, validate(run.average, encoder, config))
+    if speaks:
+        run.save()
+    workers.wait()
+
+
+def _batches(config: TrainConfig, scenes: Scenes, done: int,
+             workers: Team) -> Iterable[Arrays]:
+    size = (config.model.height, config.model.width)
+    batches = Batches(scenes, size, config.images, config.sentences, config.augment, config.seed,
+                      (workers.rank, workers.size))
+    return DataLoader(batches, batch_size=None, sampler=range(done, config.steps),
+                      num_workers=config.workers, collate_fn=_as_it_is)
+
+
+def _as_it_is(item: Any) -> Any:
+    return item  # an item is a batch already
+
+
+def train_step(run: Run, net: nn.Module, batch: Batch, config: TrainConfig,
+               workers: Team = Team(0, 1)) -> dict[str, float]:
+    """
+    Take one optimiser step; return the means of the loss terms over this process' samples.
+
+    Args:
+        run: What learns.
+        net: `run.net`, wrapped where several processes train together.
+        batch: Images, sentences, truth and the weight of each sample.
+        config: Rates and loss weights.
+        workers: The processes that take this step together.
+    """
+    for group in run.optimizer.param_groups:
+        group['lr'] = group['peak'] * rate_at(run.step, config.warmup, config.steps)
+    with half_precision(batch.images.device):
+        prediction = net(batch.images, batch.tokens, batch.token_mask, batch.image_index)
+        terms = sample_losses(prediction, batch, config.loss)  # each [B]
+    weighted = torch.stack(list(terms.values())).sum(0) * batch.weight  # [B]
+    loss = weighted.sum() / workers.mean(batch.weight.sum())
+    run.optimizer.zero_grad()
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(run.net.parameters(), 1.0)
+    run.optimizer.step()
+    run.step += 1
+    run.update_average(config.ema)
+    means = {name: float(term.detach().mean()) for name, term in terms.items()}
+    return {'loss': float(loss.detach()), **means, 'gradient': float(norm)}
+
+
+def rate_at(step: int, warmup: int, steps: int) -> float:
+    """Share of the peak learning rate: linear warm-up, then a cosine down to 1 %."""
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def half_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Give bfloat16 arithmetic on CUDA (no loss scaling needed), nothing on the CPU."""
+    return torch.autocast('cuda', torch.bfloat16) if device.type == 'cuda' else nullcontext()
+
+
+def _log(writer: SummaryWriter, step: int, steps: int, values: dict[str, float]) -> None:
+    for name, value in values.items():
+        writer.add_scalar(name, value, step)
+    text = '  '.join(f'{name} {value:.4f}' for name, value in values.items())
+    print(f'step {step}/{steps}  {text}', flush=True)

@@ -1,0 +1,154 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""What a training run carries from step to step, and keeps on disk."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+import json
+from pathlib import Path
+from typing import Any, TYPE_CHECKING
+
+import torch
+
+from ivm_ros.config import ConfigError
+from ivm_ros.data.shards import read_info
+from ivm_ros.files import replace_file
+from ivm_ros.models.backbone import find_imagenet_weights
+from ivm_ros.models.checkpoint import load_checkpoint, save_checkpoint
+from ivm_ros.models.compact import CompactNet
+from ivm_ros.models.text import NAME, TextEncoder
+from ivm_ros.version import versions
+
+if TYPE_CHECKING:
+    from ivm_ros.train.loop import TrainConfig
+
+
+MAY_CHANGE = ('out', 'minutes', 'device', 'threads', 'workers', 'save_every', 'log_every',
+              'validation', 'text_encoder')
+"""Settings that a resumed run may change, since they do not change its numbers."""
+
+
+@dataclass
+class Run:
+    """
+    The state of a training run.
+
+    Attributes:
+        folder (Path): Where it is kept.
+        net (CompactNet): The network that learns.
+        average (CompactNet): Its exponential moving average, which is what ships.
+        optimizer (torch.optim.AdamW): With `peak`, the peak learning rate, in every group.
+        text_encoder (dict): `name` and `sha256` of the sentence encoder.
+        step (int): Steps taken.
+    """
+
+    folder: Path
+    net: CompactNet
+    average: CompactNet
+    optimizer: torch.optim.AdamW
+    text_encoder: dict[str, str]
+    step: int = 0
+
+    @property
+    def path(self) -> Path:
+        """Where the state is kept between sessions."""
+        return self.folder / 'state.pt'
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the finished checkpoint goes."""
+        return self.folder / 'compact.safetensors'
+
+    @torch.no_grad()
+    def update_average(self, decay: float) -> None:
+        """Move the average towards the network; faster at first, when it knows nothing."""
+        share = 1 - min(decay, (1 + self.step) / (10 + self.step))
+        for kept, value in zip(self.average.parameters(), self.net.parameters()):
+            kept.lerp_(value, share)
+
+    def save(self) -> None:
+        """Write the state, whole or not at all."""
+        state = {'net': self.net.state_dict(), 'average': self.average.state_dict(),
+                 'optimizer': self.optimizer.state_dict(), 'step': self.step}
+        with replace_file(self.path) as part:
+            torch.save(state, part)
+
+    def load(self) -> None:
+        """Go on from the saved state."""
+        state = torch.load(self.path, map_location='cpu', weights_only=True)
+        self.net.load_state_dict(state['net'])
+        self.average.load_state_dict(state['average'])
+        self.optimizer.load_state_dict(state['optimizer'])
+        self.step = state['step']
+
+    def finish(self, config: TrainConfig) -> Path:
+        """Write the averaged network, as far as it got, as a checkpoint with its provenance."""
+        provenance = {'command': 'ivm train', 'steps': self.step, 'settings': asdict(config),
+                      'versions': versions(),
+                      'data': {folder: read_info(Path(folder)) for folder in config.data}}
+        save_checkpoint(self.checkpoint, self.average, self.text_encoder, provenance, {})
+        return self.checkpoint
+
+
+def new_run(config: TrainConfig, encoder: TextEncoder, device: torch.device) -> Run:
+    """
+    Start a run in its folder, or resume the one that is there.
+
+    Raises:
+        ConfigError: The folder holds a run with other settings.
+    """
+    torch.manual_seed(config.seed)
+    net = CompactNet(config.model)
+    if config.init:
+        net.load_state_dict(load_checkpoint(Path(config.init)).net.state_dict())
+    else:
+        net.backbone.load_imagenet(find_imagenet_weights())
+    net.to(device).to(memory_format=torch.channels_last)
+    for parameter in net.backbone.blocks[:config.frozen_blocks].parameters():
+        parameter.requires_grad_(False)
+    run = Run(Path(config.out), net, deepcopy(net).requires_grad_(False), _optimizer(net, config),
+              {'name': NAME, 'sha256': encoder.hash})
+    _keep_settings(run.folder, asdict(config))
+    if run.path.is_file():
+        run.load()
+    return run
+
+
+def _optimizer(net: CompactNet, config: TrainConfig) -> torch.optim.AdamW:
+    backbone = [value for value in net.backbone.parameters() if value.requires_grad]
+    known = {id(value) for value in net.backbone.parameters()}
+    rest = [value for value in net.parameters() if id(value) not in known]
+    # Decay pulls matrices to zero; biases, norms and the place map are not to be pulled.
+    groups: list[dict[str, Any]] = []
+    for values, rate in ((backbone, config.backbone_rate), (rest, 1.0)):
+        for flat, decay in ((False, config.weight_decay), (True, 0.0)):
+            groups.append({'params': [value for value in values if (value.ndim < 2) == flat],
+                           'weight_decay': decay, 'peak': config.learning_rate * rate})
+    return torch.optim.AdamW(groups, lr=config.learning_rate)
+
+
+def _keep_settings(folder: Path, settings: dict[str, Any]) -> None:
+    path = folder / 'settings.json'
+    text = json.dumps(settings, indent=2) + '\n'
+    if path.is_file():
+        old = json.loads(path.read_text())
+        differs = [name for name, value in json.loads(text).items()
+                   if name not in MAY_CHANGE and old.get(name) != value]
+        if differs:
+            raise ConfigError(f'{folder} holds a run with other {", ".join(differs)}; give the '
+                              'same settings to resume it, or another --out')
+    with replace_file(path) as part:
+        part.write_text(text)

@@ -1,0 +1,80 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Mask a camera by a sentence.
+
+    ros2 launch ivm_ros ivm.launch.py image:=/camera/color/image_raw \
+        instruction:="pick up the red mug"
+
+What is not given here is taken from the parameter file, else from the node's own defaults; see
+`ros2 param describe` for all of its parameters.
+"""
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from ivm_ros.config import options
+from ivm_ros.deploy import DeployConfig
+from ivm_ros.nodes import dds
+from ivm_ros.nodes.node_config import NodeConfig
+from ivm_ros.nodes.programs import program
+
+OPTIONS = {option.name: option for cls in (NodeConfig, DeployConfig) for option in options(cls)}
+GIVEN = ('instruction', 'method', 'device')
+"""Arguments that are parameters of the node, passed on only when they are given."""
+
+
+def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Start the node with what was given."""
+    given = context.launch_configurations
+    folder, slash, _ = given['image'].rpartition('/')
+    camera_info = given['camera_info'] or f'{folder}{slash}camera_info'
+    parameters = [given['params_file']] if given['params_file'] else []
+    parameters.append({name: ParameterValue(given[name], value_type=str)
+                       for name in GIVEN if given[name]})
+    return [Node(
+        **program('ivm_node', 'ivm_ros.nodes.ivm_node'), name='ivm_node',
+        namespace=given['namespace'], parameters=parameters, output='screen', emulate_tty=True,
+        remappings=[('image', given['image']),
+                    ('image/compressed', f'{given["image"]}/compressed'),
+                    ('camera_info', camera_info)])]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments; `ros2 launch --show-args` prints them."""
+    method = OPTIONS['method']
+    return LaunchDescription([
+        DeclareLaunchArgument('image', default_value='image', description=(
+            'Topic of the camera, such as /camera/color/image_raw; compressed images are taken '
+            'from image/compressed below it (parameter compressed_input).')),
+        DeclareLaunchArgument('camera_info', default_value='', description=(
+            'Topic of its camera_info; empty = camera_info beside the image.')),
+        DeclareLaunchArgument('instruction', default_value='',
+                              description=OPTIONS['instruction'].help),
+        DeclareLaunchArgument('method', default_value='', choices=['', *method.choices],
+                              description=f'{method.help} Empty = by params_file, '
+                                          f'else {method.default}.'),
+        DeclareLaunchArgument('device', default_value='', choices=['', 'auto', 'cpu', 'cuda'],
+                              description='Where the network runs. Empty = by params_file, else '
+                                          'cuda where there is one.'),
+        DeclareLaunchArgument('namespace', default_value='', description=(
+            'Namespace of the node and of its topics, one for each camera.')),
+        DeclareLaunchArgument('params_file', default_value='', description=(
+            'YAML file of parameters, such as config/ivm.yaml of this package.')),
+        *(SetEnvironmentVariable(name, value)
+          for name, value in dds.profile_environment().items()),
+        OpaqueFunction(function=start),
+    ])

@@ -1,0 +1,178 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Starts the processes of the demo, listens to them, and leaves none behind."""
+
+from collections.abc import Sequence
+import fcntl
+import json
+import os
+from pathlib import Path
+from queue import Empty, SimpleQueue
+import signal
+import subprocess
+import sys
+import tempfile
+from threading import Thread
+from types import TracebackType
+from typing import Any, TextIO
+
+LAST_WORDS = 12  # lines of a log that are shown
+GRACE = 10.0  # seconds from Ctrl-C to kill
+
+
+class ProcessError(RuntimeError):
+    """A process did not do its part; the message ends with what it said last."""
+
+
+class Program:
+    """
+    A process that writes a log, and facts as lines of JSON on its standard output.
+
+    Args:
+        name: For messages.
+        module: Run with `python -m`.
+        parameters: ROS parameters by name.
+        environment: Of the process.
+        log: File that takes what it says on standard error.
+    """
+
+    def __init__(self, name: str, module: str, parameters: dict[str, Any],
+                 environment: dict[str, str], log: Path) -> None:
+        self.name, self._log = name, log
+        values = [part for key, value in parameters.items()
+                  for part in ('-p', f'{key}:={json.dumps(value)}')]
+        with log.open('w') as errors:
+            # A session of its own: Ctrl-C reaches the demo, which then ends its processes once.
+            self._process = subprocess.Popen(
+                [sys.executable, '-m', module, '--ros-args', *values], text=True,
+                start_new_session=True, env=environment, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=errors)
+        self._facts: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        Thread(target=self._read, daemon=True).start()
+
+    @property
+    def code(self) -> int | None:
+        """Exit code; None while it runs."""
+        return self._process.poll()
+
+    def facts(self, patience: float) -> dict[str, Any]:
+        """Return the next facts; nothing if none come within `patience` seconds."""
+        try:
+            return self._facts.get(timeout=patience)
+        except Empty:
+            return {}
+
+    def wait(self, patience: float) -> None:
+        """
+        Wait until it ends by itself.
+
+        Raises:
+            ProcessError: It failed, or takes longer than `patience` seconds.
+        """
+        try:
+            code = self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            raise ProcessError(f'{self.name} does not end. {self.last_words()}') from None
+        if code:
+            raise ProcessError(f'{self.name} ended with code {code}. {self.last_words()}')
+
+    def last_words(self) -> str:
+        """Return where its log is and the last lines of it."""
+        lines = self._log.read_text(errors='replace').strip().splitlines()[-LAST_WORDS:]
+        return f'Its log {self._log} ends so:\n' + '\n'.join(f'  {line}' for line in lines)
+
+    def interrupt(self) -> None:
+        """Ask it to end, as Ctrl-C does."""
+        if self.code is None:
+            self._process.send_signal(signal.SIGINT)
+
+    def stop(self) -> None:
+        """Wait a while for its end, then end it by force."""
+        try:
+            self._process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            if line.startswith('{') and line.endswith('}\n'):  # not torn by its end
+                self._facts.put(json.loads(line))
+
+
+class Programs:
+    """
+    The processes of one run, stopped when the block ends, however it ends.
+
+    Args:
+        environment: Of all of them.
+        logs: Folder for their logs, made here.
+    """
+
+    def __init__(self, environment: dict[str, str], logs: Path) -> None:
+        logs.mkdir(parents=True, exist_ok=True)
+        self._environment, self._logs = environment, logs
+        self._all: list[Program] = []
+
+    def __enter__(self) -> 'Programs':
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        for program in self._all:
+            program.interrupt()
+        for program in self._all:
+            program.stop()
+
+    def start(self, name: str, module: str, parameters: dict[str, Any]) -> Program:
+        """Start one."""
+        program = Program(name, module, parameters, self._environment, self._logs / f'{name}.log')
+        self._all.append(program)
+        return program
+
+    def check(self, finished: Sequence[Program] = ()) -> None:
+        """
+        See that all are alive; the `finished` may have ended well.
+
+        Raises:
+            ProcessError: One is not.
+        """
+        for program in self._all:
+            if program.code is not None and (program.code or program not in finished):
+                raise ProcessError(f'{program.name} ended with code {program.code} before its '
+                                   f'time. {program.last_words()}')
+
+
+def reserve_domain() -> tuple[int, TextIO]:
+    """
+    Reserve a ROS domain that no other demo or test on this machine uses.
+
+    Returns:
+        The domain, 1 to 101 (above lie ports that Linux hands out), and the locked file that
+        reserves it as long as it is open.
+
+    Raises:
+        ProcessError: All are taken.
+    """
+    for step in range(101):
+        domain = 1 + (os.getpid() + step) % 101
+        path = Path(tempfile.gettempdir()) / f'ivm_ros_domain_{domain}_{os.getuid()}.lock'
+        lock = path.open('w')
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        return domain, lock
+    raise ProcessError('all 101 ROS domains are reserved by demos and tests that run: end one')

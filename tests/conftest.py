@@ -1,0 +1,93 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""What every test runs under: one thread, and ROS traffic that no other process can hear."""
+
+from contextlib import suppress
+import fcntl
+import os
+from pathlib import Path
+import tempfile
+
+import numpy as np
+import pytest
+
+# Mesa's LLVM and Triton's do not live in one process when Mesa's comes first: Triton, which torch
+# loads late and only in part of what it does, then dies of a segmentation fault.
+with suppress(ImportError):
+    import triton  # noqa: F401
+
+# Set before anything imports torch or rclpy, and inherited by every process a test starts.
+for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'):
+    os.environ[name] = '1'
+os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+os.environ['HF_HUB_OFFLINE'] = '1'
+os.environ.pop('ROS_NAMESPACE', None)
+
+
+def reserve_domain() -> tuple[int, object]:
+    """
+    Reserve a ROS domain that no other test run on this machine uses.
+
+    Returns:
+        The domain, 1 to 101 (above lie ports that Linux hands out), and the locked file that
+        reserves it until this process ends.
+    """
+    for step in range(101):
+        domain = 1 + (os.getpid() + step) % 101
+        path = Path(tempfile.gettempdir()) / f'ivm_ros_domain_{domain}_{os.getuid()}.lock'
+        lock = path.open('w')
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        return domain, lock
+    raise RuntimeError('all 101 ROS domains are reserved by running tests: end one of them')
+
+
+DOMAIN, _DOMAIN_LOCK = reserve_domain()
+os.environ['ROS_DOMAIN_ID'] = str(DOMAIN)
+
+
+@pytest.fixture(scope='session')
+def toy_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a dataset of 24 pictures of coloured squares, four sentences each, one absent."""
+    from ivm_ros.data.shards import encode_image, encode_mask, Row, write_info, write_shard
+
+    colours = {'red': (220, 30, 30), 'green': (30, 200, 40), 'blue': (30, 40, 220),
+               'yellow': (230, 220, 30)}
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(24):
+        image = np.full((96, 128, 3), 128, np.uint8)
+        labels = np.zeros((96, 128), np.uint8)
+        for label, colour in enumerate(list(colours)[:3], 1):
+            row, column = rng.integers(0, 72), rng.integers(0, 104)
+            image[row:row + 24, column:column + 24] = colours[colour]
+            labels[row:row + 24, column:column + 24] = label
+        robot = np.zeros((96, 128), bool)
+        robot[:20, 50:60] = True
+        image[robot] = 10
+        labels[robot] = 0
+        for label, colour in enumerate(colours, 1):
+            mask = labels == label
+            rows.append(Row(f'1-{number:07d}-{label}', encode_image(image),
+                            f'pick up the {colour} block', 'plain' if mask.any() else 'absent',
+                            encode_mask(mask), encode_mask(robot), bool(mask.any()), 'toy',
+                            'toy'))
+    folder = tmp_path_factory.mktemp('toy')
+    for shard in range(2):
+        write_shard(folder / f'shard-{shard:05d}.parquet', rows[shard * 48:(shard + 1) * 48])
+    write_info(folder, {'seed': 1})
+    return folder

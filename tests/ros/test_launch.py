@@ -1,0 +1,202 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Launch files under a real `ros2 launch`, and the files in config/ that they use."""
+
+from importlib.util import find_spec
+import os
+from pathlib import Path
+import shutil
+import signal
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+from diagnostic_msgs.msg import DiagnosticArray
+import pytest
+from sensor_msgs.msg import Image
+import yaml
+
+from ivm_ros.config import from_dict, options
+from ivm_ros.deploy import DeployConfig
+from ivm_ros.masker import MaskerConfig
+from ivm_ros.nodes import dds
+from ivm_ros.nodes.node_config import NodeConfig
+from ivm_ros.nodes.programs import program
+
+ROOT = Path(__file__).parents[2]
+LAUNCH = ROOT / 'launch'
+needs_launch = pytest.mark.skipif(
+    find_spec('launch_ros') is None or find_spec('ros2launch') is None,
+    reason='launch_ros and ros2launch are not installed: they come with a ROS 2 installation, '
+           'not from the Python index')
+
+
+def ros2(*arguments: str) -> list[str]:
+    """Give the command line of `ros2`."""
+    found = shutil.which('ros2')
+    start = [found] if found else [sys.executable, '-c', 'from ros2cli.cli import main; main()']
+    return [*start, *arguments]
+
+
+def show_arguments(file: str, folder: Path) -> str:
+    """Run `ros2 launch FILE --show-args` outside of the source tree."""
+    done = subprocess.run(ros2('launch', str(LAUNCH / file), '--show-args'),
+                          cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@needs_launch
+@pytest.mark.slow
+@pytest.mark.parametrize(('file', 'names'), [
+    ('ivm.launch.py', ['image', 'camera_info', 'instruction', 'method', 'device', 'namespace',
+                       'params_file']),
+    ('sim.launch.py', ['seed', 'rate', 'instruction', 'method', 'device', 'namespace',
+                       'params_file'])])
+def test_arguments_are_documented(file, names, tmp_path):
+    """Every argument has a description; that of the method comes from its config class."""
+    text = show_arguments(file, tmp_path)
+    parts = dict(part.split("':\n", 1) for part in text.split("\n    '")[1:])
+    assert set(names) <= set(parts)
+    assert 'no description' not in text
+    method = next(option for option in options(DeployConfig) if option.name == 'method')
+    assert method.help in parts['method']
+
+
+class Launched:
+    """A `ros2 launch` in its own process group."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.log = folder / 'launch.log'
+        environment = {name: value for name, value in os.environ.items()
+                       if name != dds.variable()}
+        with self.log.open('w') as stream:
+            self.process = subprocess.Popen(
+                ros2('launch', *arguments), cwd=folder, stdout=stream,
+                stderr=subprocess.STDOUT, env=environment)
+
+    def stop(self) -> int:
+        """End it as Ctrl-C does; what it said is shown if the test fails."""
+        self.process.send_signal(signal.SIGINT)
+        try:
+            return self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+        finally:
+            print(self.log.read_text())
+
+
+@needs_launch
+@pytest.mark.slow
+def test_ivm_launch_masks_a_camera(graph, tmp_path, weights):
+    """Arguments win over the parameter file, topics follow, the DDS profile is set."""
+    params = tmp_path / 'params.yaml'
+    params.write_text(yaml.safe_dump({'/**': {'ros__parameters': {
+        'weights': str(weights), 'method': 'grayscale', 'found_threshold': 0.0,
+        'threshold': 0.01, 'instruction': 'from the file'}}}))
+    launched = Launched(
+        tmp_path, str(LAUNCH / 'ivm.launch.py'), 'image:=/cam/image_raw', 'namespace:=left',
+        f'params_file:={params}', 'instruction:=123', 'device:=cpu')
+    try:
+        health = graph.listen(DiagnosticArray, '/diagnostics')
+        status = health.wait(lambda one: 'active' in [
+            pair.value for pair in one.status[0].values]).status[0]
+        values = {pair.key: pair.value for pair in status.values}
+        assert values['instruction'] == '123'  # a sentence, though YAML would make it a number
+        assert values['method'] == 'grayscale'
+        assert values['dds_profile'] == str(dds.shipped_profile())
+        assert graph.node.count_subscribers('/cam/image_raw') == 1
+        assert graph.node.count_subscribers('/cam/camera_info') == 1
+        graph.until(lambda: graph.node.count_publishers('/left/masked/image') == 1, 'output')
+    finally:
+        code = launched.stop()
+    assert code == 0
+    assert 'Traceback' not in launched.log.read_text()
+
+
+@needs_launch
+@pytest.mark.slow
+def test_sim_launch_shows_a_masked_scene(graph, tmp_path, weights):
+    """The simulated camera and the node find each other, and pictures come out."""
+    pytest.importorskip('mujoco', reason='the simulated camera needs the part [sim]')
+    params = tmp_path / 'params.yaml'
+    params.write_text(yaml.safe_dump({'/**': {'ros__parameters': {'weights': str(weights)}}}))
+    box = graph.listen(Image, 'masked/image')
+    launched = Launched(tmp_path, str(LAUNCH / 'sim.launch.py'), f'params_file:={params}')
+    try:
+        picture = box.wait()
+        assert (picture.width, picture.height) == (640, 480)
+    finally:
+        code = launched.stop()
+    assert code == 0
+
+
+def test_program_is_found_however_installed(tmp_path, monkeypatch):
+    """Built by colcon: lib/ivm_ros; else the module, by the Python that launches."""
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
+    module = {'executable': sys.executable, 'arguments': ['-m', 'ivm_ros.nodes.ivm_node']}
+    assert program('ivm_node', 'ivm_ros.nodes.ivm_node') == module
+    index = tmp_path / 'share' / 'ament_index' / 'resource_index' / 'packages' / 'ivm_ros'
+    index.parent.mkdir(parents=True)
+    index.touch()
+    assert program('ivm_node', 'ivm_ros.nodes.ivm_node') == module
+    built = tmp_path / 'lib' / 'ivm_ros' / 'ivm_node'
+    built.parent.mkdir(parents=True)
+    built.touch()
+    assert program('ivm_node', 'ivm_ros.nodes.ivm_node') == {
+        'package': 'ivm_ros', 'executable': 'ivm_node'}
+    monkeypatch.delenv('AMENT_PREFIX_PATH')
+    assert program('ivm_node', 'ivm_ros.nodes.ivm_node') == module
+
+
+def test_profile_holds_dozens_of_pictures_and_keeps_udp():
+    """64 MiB of shared memory, and UDP for other machines beside it."""
+    space = '{http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles}'
+    root = ElementTree.parse(ROOT / 'config' / 'fastdds.xml').getroot()
+    sizes = [int(size.text) for size in root.iter(f'{space}segment_size')]
+    assert sizes == [64 * 2**20]
+    kinds = {kind.text for kind in root.iter(f'{space}type')}
+    assert kinds == {'SHM', 'UDPv4'}
+    used = {use.text for use in root.find(f'.//{space}userTransports')}
+    assert used == {name.text for name in root.iter(f'{space}transport_id')}
+
+
+def test_example_parameters_are_ours_and_say_the_defaults():
+    """config/ivm.yaml holds known names only, and differs from the defaults where it says so."""
+    values = yaml.safe_load((ROOT / 'config' / 'ivm.yaml').read_text())['/**']['ros__parameters']
+    for cls in (NodeConfig, DeployConfig, MaskerConfig):
+        mine = {option.name: values.pop(option.name) for option in options(cls)
+                if option.name in values}
+        assert mine
+        config = from_dict(cls, mine)
+        assert {name for name in mine if getattr(config, name) != getattr(cls(), name)} == (
+            {'instruction'} if cls is NodeConfig else set())
+    assert not values
+
+
+@pytest.mark.parametrize(('version', 'name'), [
+    ('8.4.3', 'FASTRTPS_DEFAULT_PROFILES_FILE'), ('9.3.3', 'FASTDDS_DEFAULT_PROFILES_FILE')])
+def test_profile_variable_follows_the_distribution(tmp_path, monkeypatch, version, name):
+    """Jazzy reads the old name only, Kilted the new one; a profile that is set is left alone."""
+    place = tmp_path / 'share' / 'rmw_fastrtps_cpp'
+    place.mkdir(parents=True)
+    (place / 'package.xml').write_text(f'<package><version>{version}</version></package>')
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
+    for variable in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'):
+        monkeypatch.delenv(variable, raising=False)
+    assert dds.profile_environment() == {name: str(ROOT / 'config' / 'fastdds.xml')}
+    monkeypatch.setenv(name, '/mine.xml')
+    assert dds.profile_environment() == {}
+    assert '/mine.xml' in dds.advice()

