@@ -66,7 +66,8 @@ EXTRAS = {
     # Large generators and annotation experts.
     'foundation': ['accelerate>=1,<2'],
     # pytest 9 breaks ROS' launch_testing.
-    'test': ['pytest>=7.4,<9', 'pytest-rerunfailures>=14,<17', 'hypothesis>=6.100,<7'],
+    'test': ['pytest>=7.4,<9', 'pytest-rerunfailures>=14,<17',
+             'pytest-timeout>=2.3,<3', 'hypothesis>=6.100,<7'],
     'lint': [
         'ruff>=0.14,<0.18', 'mypy>=1.18,<3', 'types-PyYAML>=6,<7', 'catkin-pkg>=1,<2',
         # The linters of ROS, and what its flake8 rules consist of.

@@ -21,8 +21,9 @@ on a machine that cannot draw.
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import as_completed, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from functools import partial
 from importlib.metadata import version
 from itertools import chain, islice
 import json
@@ -106,8 +107,19 @@ def _each(config: DatasetConfig, shards: list[int]) -> Iterator[int]:
     if config.workers == 1 or len(shards) < 2:
         yield from _write_shards(config, shards)
         return
-    with multiprocessing.get_context('spawn').Pool(min(config.workers, len(shards))) as pool:
-        yield from pool.imap_unordered(partial(_write_shard, config), shards)
+    # An executor, not a `Pool`: that one waits forever for a worker that died.
+    with ProcessPoolExecutor(min(config.workers, len(shards)),
+                             multiprocessing.get_context('spawn')) as workers:
+        tasks = [workers.submit(_write_shard, config, shard) for shard in shards]
+        try:
+            for task in as_completed(tasks):
+                yield task.result()
+        except BrokenProcessPool as error:
+            raise DatasetError('a process that renders died (out of memory, or the OpenGL driver '
+                               'crashed); run the same command again to go on from what is '
+                               'written, with fewer --workers where memory is short') from error
+        finally:
+            workers.shutdown(wait=False, cancel_futures=True)
 
 
 def _write_shard(config: DatasetConfig, shard: int) -> int:

@@ -24,7 +24,8 @@ from ivm_sim.sight import Thing
 
 Drawn = TypeVar('Drawn')
 Rng = np.random.Generator
-PLURALS = {'box': 'boxes', 'open box': 'open boxes', 'domino': 'dominoes', 'teddy': 'teddies'}
+PLURALS = {'box': 'boxes', 'open box': 'open boxes', 'domino': 'dominoes', 'teddy': 'teddies',
+           'dish': 'dishes'}
 SIZE_WORDS = {'small': ('small', 'little', 'smaller'), 'large': ('large', 'big', 'larger')}
 ANYTHING = ('object', 'thing', 'one', 'item')
 
