@@ -28,6 +28,8 @@ from importlib.metadata import version
 from itertools import chain, islice
 import json
 import multiprocessing
+from multiprocessing import util
+import os
 from pathlib import Path
 import shlex
 import sys
@@ -109,7 +111,7 @@ def _each(config: DatasetConfig, shards: list[int]) -> Iterator[int]:
         return
     # An executor, not a `Pool`: that one waits forever for a worker that died.
     with ProcessPoolExecutor(min(config.workers, len(shards)),
-                             multiprocessing.get_context('spawn')) as workers:
+                             multiprocessing.get_context('spawn'), _leave_at_once) as workers:
         tasks = [workers.submit(_write_shard, config, shard) for shard in shards]
         try:
             for task in as_completed(tasks):
@@ -120,6 +122,11 @@ def _each(config: DatasetConfig, shards: list[int]) -> Iterator[int]:
                                'written, with fewer --workers where memory is short') from error
         finally:
             workers.shutdown(wait=False, cancel_futures=True)
+
+
+def _leave_at_once() -> None:
+    """Have this worker end without the OpenGL driver's clean-up, which now and then hangs."""
+    util.Finalize(None, os._exit, (0,), exitpriority=-1000)
 
 
 def _write_shard(config: DatasetConfig, shard: int) -> int:
