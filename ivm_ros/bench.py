@@ -37,11 +37,12 @@ from rich.table import Table
 import tyro
 
 from ivm_ros.bench_models import clipseg_job, deploy_jobs, Job, model_jobs
-from ivm_ros.bench_node import BenchError, NodeBench
+from ivm_ros.bench_node import NodeBench
 from ivm_ros.config import check, Doc, Range
 from ivm_ros.files import replace_file
 from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.models.device import choose_device
+from ivm_ros.processes import end_as_by_ctrl_c, ProcessError
 from ivm_ros.version import commit, versions
 
 WARM_UP = 3
@@ -96,6 +97,7 @@ def bench(config: BenchConfig) -> int:
     frames = max(10, config.frames // 10) if config.quick else config.frames
     load = os.getloadavg()[0]
     cv2.setNumThreads(1)
+    end_as_by_ctrl_c()
     masker = Masker(config.masker)
     device = choose_device(config.masker.device)
     jobs: dict[str, tuple[Job, int]] = {
@@ -130,7 +132,7 @@ def _start_node(config: BenchConfig, masker: Masker,
         node = stack.enter_context(NodeBench(config.masker.weights, masker.threads,
                                              config.masker.device))
         node.wait()
-    except BenchError as error:
+    except ProcessError as error:
         return None, f'skipped: {error}'
     return node, ''
 

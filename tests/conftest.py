@@ -14,13 +14,13 @@
 """What every test runs under: one thread, and ROS traffic that no other process can hear."""
 
 from contextlib import suppress
-import fcntl
 import os
 from pathlib import Path
-import tempfile
 
 import numpy as np
 import pytest
+
+from ivm_ros.processes import reserve_domain
 
 # Mesa's LLVM and Triton's do not live in one process when Mesa's comes first: Triton, which torch
 # loads late and only in part of what it does, then dies of a segmentation fault.
@@ -33,27 +33,6 @@ for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'):
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 os.environ['HF_HUB_OFFLINE'] = '1'
 os.environ.pop('ROS_NAMESPACE', None)
-
-
-def reserve_domain() -> tuple[int, object]:
-    """
-    Reserve a ROS domain that no other test run on this machine uses.
-
-    Returns:
-        The domain, 1 to 101 (above lie ports that Linux hands out), and the locked file that
-        reserves it until this process ends.
-    """
-    for step in range(101):
-        domain = 1 + (os.getpid() + step) % 101
-        path = Path(tempfile.gettempdir()) / f'ivm_ros_domain_{domain}_{os.getuid()}.lock'
-        lock = path.open('w')
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            continue
-        return domain, lock
-    raise RuntimeError('all 101 ROS domains are reserved by running tests: end one of them')
 
 
 DOMAIN, _DOMAIN_LOCK = reserve_domain()

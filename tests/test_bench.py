@@ -22,11 +22,12 @@ import torch
 
 from ivm_ros.bench import Bar, bars, bench, BenchConfig, measure, summary
 from ivm_ros.bench_models import deploy_jobs, model_jobs
-from ivm_ros.bench_node import BenchError, NodeBench, ros_facts
+from ivm_ros.bench_node import NodeBench
 from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.models.checkpoint import save_checkpoint
 from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.text import file_hash, find_text_encoder
+from ivm_ros.processes import ProcessError, ros_facts
 
 TIMES = {'generator': [20.0, 30.0, 25.0], 'backbone': [20.0], 'clipseg': [300.0],
          'deploy_overlay': [2.0], 'deploy_blur': [4.0]}
@@ -101,7 +102,7 @@ def test_without_ros_the_reason_is_given(tmp_path, monkeypatch):
     (tmp_path / 'rclpy.py').write_text('raise ImportError("librcl.so is gone")')
     path = os.environ.get('PYTHONPATH', '')
     monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(tmp_path), path]))
-    with pytest.raises(BenchError, match=r'not usable here: .*librcl\.so is gone'):
+    with pytest.raises(ProcessError, match=r'not usable here: .*librcl\.so is gone'):
         ros_facts()
 
 
@@ -109,7 +110,7 @@ def test_without_ros_the_reason_is_given(tmp_path, monkeypatch):
 def test_a_node_that_cannot_start_is_reported_with_its_reason():
     pytest.importorskip('rclpy')
     with (NodeBench('/nowhere.safetensors', 1, 'cpu') as node,
-          pytest.raises(BenchError, match=r'does not start: .*no weights at /nowhere')):
+          pytest.raises(ProcessError, match=r'(?s)does not start\. .*no weights at /nowhere')):
         node.wait()
 
 

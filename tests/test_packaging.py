@@ -196,9 +196,10 @@ def installed(tmp_path_factory) -> Path:
             shutil.copytree(path, source / path.name, ignore=shutil.ignore_patterns('__pycache__'))
         else:
             shutil.copy(path, source)
+    # Without --ignore-installed pip first uninstalls what the environment of this test has.
     subprocess.run([sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--no-index',
-                    '--no-build-isolation', '--prefix', str(prefix), str(source)],
-                   check=True, timeout=300, capture_output=True)
+                    '--ignore-installed', '--no-build-isolation', '--prefix', str(prefix),
+                    str(source)], check=True, timeout=300, capture_output=True)
     return prefix
 
 
@@ -207,6 +208,12 @@ def test_pip_puts_the_programs_where_the_shell_finds_them(installed, metadata):
     programs = {line.split(' = ')[0] for line in metadata['entry_points']['console_scripts']}
     assert {path.name for path in (installed / 'bin').iterdir()} == programs
     assert not list(installed.glob('lib/ivm_ros'))
+
+
+@pytest.mark.slow
+def test_the_environment_of_the_tests_still_has_the_package(installed):
+    subprocess.run([sys.executable, '-c', 'import ivm_ros, ivm_sim'], cwd=installed, check=True,
+                   timeout=60)
 
 
 @pytest.mark.slow

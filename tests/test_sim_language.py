@@ -110,7 +110,7 @@ def look(scene: Scene, labels: np.ndarray) -> list[Seen]:
     ahead = -scene.data.cam_xmat[0].reshape(3, 3)[:2, 2]  # where the camera looks, on the table
     ahead /= np.linalg.norm(ahead)
     seen = []
-    for state, slot in zip(scene.objects, scene._used):
+    for state, slot in zip(scene.objects, scene.slots):
         cols = np.nonzero(labels == state.id)[1]
         if len(cols):
             place, size = np.asarray(state.position), np.ptp(np.vstack(slot.hulls), 0).prod()

@@ -35,6 +35,7 @@ PROGRAMS = {'bench', 'bench_models', 'bench_node', 'cli', 'info', 'mask_files'}
 MAY_IMPORT = {
     'config': set(),
     'files': set(),
+    'processes': set(),
     'sample': set(),
     'version': set(),
     'draw': GROUND,
@@ -48,8 +49,8 @@ MAY_IMPORT = {
     'nodes': GROUND | {'image', 'draw', 'deploy', 'masker'},
 }
 MAY_IMPORT.update(dict.fromkeys(PROGRAMS, {*MAY_IMPORT, *PROGRAMS} - {'nodes'}))
-SIM_MAY_IMPORT = ('config', 'data', 'deploy', 'draw', 'files', 'image', 'masker', 'sample',
-                  'version')
+SIM_MAY_IMPORT = ('config', 'data', 'deploy', 'draw', 'files', 'image', 'masker', 'processes',
+                  'sample', 'version')
 SIM_NODES_MAY_IMPORT = ('nodes.convert', 'nodes.params')
 ROS = {'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'geometry_msgs',
        'launch', 'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'sensor_msgs',

@@ -25,11 +25,9 @@ import os
 from pathlib import Path
 import shlex
 import shutil
-import signal
-import subprocess
 import sys
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -39,9 +37,10 @@ import tyro
 from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.deploy import DeployConfig
 from ivm_ros.files import replace_file
+from ivm_ros.processes import (
+    end_as_by_ctrl_c, ProcessError, Program, Programs, reserve_domain, ros_arguments, ros_facts)
 from ivm_ros.version import commit, versions
 from ivm_sim.demo_pictures import ANIMATION, SHEET
-from ivm_sim.demo_processes import ProcessError, Program, Programs, reserve_domain
 from ivm_sim.demo_summary import problems, remarks, show, summarise, Summary
 from ivm_sim.gl import choose, GLError
 from ivm_sim.nodes.camera_config import CameraConfig
@@ -112,22 +111,6 @@ def run(config: DemoConfig, console: Console) -> int:
     return int(bool(found))
 
 
-def ros_facts() -> dict[str, str]:
-    """
-    Ask a process what ROS is here: only nodes import rclpy.
-
-    Raises:
-        ProcessError: None is.
-    """
-    answer = subprocess.run([sys.executable, '-m', 'ivm_ros.nodes.about'], capture_output=True,
-                            text=True, check=False)
-    if answer.returncode:
-        lines = answer.stderr.strip().splitlines() or ['no reason given']
-        raise ProcessError(f'ROS 2 is not usable here: {lines[-1]}. "make demo" sets it up')
-    facts: dict[str, str] = json.loads(answer.stdout)
-    return facts
-
-
 def dds_environment(config: DemoConfig, about: dict[str, str], domain: int) -> dict[str, str]:
     """Return the environment of the processes: one thread each, and ROS for them alone."""
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'ROS_DOMAIN_ID': str(domain),
@@ -144,17 +127,17 @@ def dds_environment(config: DemoConfig, about: dict[str, str], domain: int) -> d
 def _run_nodes(config: DemoConfig, programs: Programs, console: Console) -> None:
     qos = {'reliability': config.reliability}
     out = config.out.resolve()
-    recorder = programs.start('recorder_node', 'ivm_sim.nodes.recorder_node', {
+    recorder = programs.start('recorder_node', 'ivm_sim.nodes.recorder_node', ros_arguments({
         'out': str(out), 'rate': config.rate, 'keep_every': max(1, round(config.count / SHOTS)),
-        **qos})
-    programs.start('ivm_node', 'ivm_ros.nodes.ivm_node', {
+        **qos}))
+    programs.start('ivm_node', 'ivm_ros.nodes.ivm_node', ros_arguments({
         'weights': config.weights and str(Path(config.weights).resolve()),
         'method': config.method, 'diagnostics_period': 0.5, **qos,
-        'output_reliability': config.reliability})
-    camera = programs.start('camera_node', 'ivm_sim.nodes.camera_node', {
+        'output_reliability': config.reliability}))
+    camera = programs.start('camera_node', 'ivm_sim.nodes.camera_node', ros_arguments({
         'seed': config.seed, 'width': config.width, 'height': config.height, 'rate': config.rate,
         'count': config.count, 'change_every': -(-config.count // 3), 'numbered': True,
-        'wait_for': 2, **qos})
+        'wait_for': 2, **qos}))
     _follow(config, programs, recorder, camera, console)
     with console.status('writing pictures'):
         recorder.wait(WRITING)
@@ -225,12 +208,8 @@ def _point_to_pictures(config: DemoConfig, console: Console) -> None:
 
 def main() -> None:
     """Run the demo from the command line."""
-    def terminated(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     console = Console()
-    for number in (signal.SIGTERM, signal.SIGHUP):  # else the nodes would live on
-        signal.signal(number, terminated)
+    end_as_by_ctrl_c()
     try:
         config = tyro.cli(DemoConfig, prog='python -m ivm_sim.demo', description=__doc__.strip())
         sys.exit(run(config, console))

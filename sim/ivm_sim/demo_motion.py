@@ -126,9 +126,9 @@ class Motion:
                       matrix @ self.grip.matrix)
         for drift in self.drifts:
             shift, spin = drift.at(time)
-            foot = scene._poses[drift.things[0] - 1].position
+            foot = scene.poses[drift.things[0] - 1].position
             for thing in drift.things:
-                pose = scene._poses[thing - 1]
+                pose = scene.poses[thing - 1]
                 _set_pose(scene, thing, spin @ (pose.position - foot) + foot + shift,
                           spin @ pose.matrix)
         mujoco.mj_kinematics(scene.model, scene.data)
@@ -151,7 +151,7 @@ def plan_motion(scene: Scene, wanted: Sequence[int], most: int,
     if swing is None:
         return None
     grip = None
-    for state, pose in zip(scene.objects, scene._poses):
+    for state, pose in zip(scene.objects, scene.poses):
         if state.held:
             place, matrix = _hand(scene)
             grip = Grip(state.id, matrix.T @ (pose.position - place), matrix.T @ pose.matrix)
@@ -196,8 +196,8 @@ def _plan_drifts(scene: Scene, wanted: Sequence[int], most: int,
 
 def _disc(scene: Scene, thing: int) -> tuple[np.ndarray, float]:
     """Return middle [2] and radius of the circle that a thing stays in as it turns, metres."""
-    pose = scene._poses[thing - 1]
-    points = layout.points_of(scene._used[thing - 1], pose)
+    pose = scene.poses[thing - 1]
+    points = layout.points_of(scene.slots[thing - 1], pose)
     middle = pose.position[:2]
     return middle, float(np.linalg.norm(points[:, :2] - middle, axis=1).max())
 
@@ -244,5 +244,5 @@ def _set_arm(scene: Scene, joints: Sequence[float]) -> None:
 def _set_pose(scene: Scene, thing: int, position: np.ndarray, matrix: np.ndarray) -> None:
     quat = np.empty(4)
     mujoco.mju_mat2Quat(quat, matrix.ravel())
-    mocap = scene._used[thing - 1].mocap
+    mocap = scene.slots[thing - 1].mocap
     scene.data.mocap_pos[mocap], scene.data.mocap_quat[mocap] = position, quat

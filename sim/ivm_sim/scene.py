@@ -61,7 +61,15 @@ class ObjectState:
 
 
 class Scene:
-    """One model, varied in place. Not thread-safe: GL contexts belong to one thread."""
+    """
+    One model, varied in place. Not thread-safe: GL contexts belong to one thread.
+
+    Attributes:
+        objects (tuple[ObjectState, ...]): The things that were drawn.
+        slots (list[Slot]): Their geometry in the model, in the order of `objects`.
+        poses (list[Pose]): Where they stand, in the order of `objects`.
+        view (View): The camera.
+    """
 
     def __init__(self, variant: int = 0):
         """Compile the model of a variant (other proportions and textures for another number)."""
@@ -71,8 +79,8 @@ class Scene:
         for slot in pool:
             self._pool.setdefault((slot.kind, slot.size), []).append(slot)
         self._canvases: dict[tuple[int, int], Canvas] = {}
-        self._used: list[Slot] = []
-        self._poses: list[layout.Pose] = []
+        self.slots: list[Slot] = []
+        self.poses: list[layout.Pose] = []
         self._shadow = False
         names = [(geom, self.model.geom(geom).name) for geom in range(self.model.ngeom)]
         self._arm = [(geom, name.rsplit('_', 1)[1]) for geom, name in names
@@ -109,13 +117,13 @@ class Scene:
         """Id of the thing in each pixel, uint8 [H, W]: `ObjectState.id`, `ROBOT`, or 0."""
         labels = np.zeros(self.model.ngeom + 1, np.uint8)  # the last entry is the background, -1
         labels[[geom for geom, _ in self._arm]] = ROBOT
-        for index, slot in enumerate(self._used):
+        for index, slot in enumerate(self.slots):
             labels[list(slot.geoms)] = index + 1
         return labels[self._canvas(height, width).geoms(self.data)]
 
     def silhouette(self, thing: ObjectState, height: int = 192, width: int = 256) -> int:
         """Pixels the thing would cover with nothing before it, beyond the border included."""
-        slot, pose = self._used[thing.id - 1], self._poses[thing.id - 1]
+        slot, pose = self.slots[thing.id - 1], self.poses[thing.id - 1]
         plane = np.zeros((2 * height, 2 * width), np.uint8)
         shift = np.array([height / 2, width / 2])
         pixels = self.view.project(layout.points_of(slot, pose), height, width) + shift - .5
@@ -145,13 +153,13 @@ class Scene:
 
     def _place(self, slots: list[Slot], poses: dict[int, layout.Pose], items: list[Item],
                rng: np.random.Generator) -> None:
-        for slot in self._used:
+        for slot in self.slots:
             self.model.geom_group[list(slot.geoms)] = HIDDEN
         order = list(poses)
-        self._used = [slots[index] for index in order]
-        self._poses = [poses[index] for index in order]
+        self.slots = [slots[index] for index in order]
+        self.poses = [poses[index] for index in order]
         states: list[ObjectState] = []
-        for index, slot in zip(order, self._used):
+        for index, slot in zip(order, self.slots):
             pose, item = poses[index], items[index]
             quat = np.empty(4)
             mujoco.mju_mat2Quat(quat, pose.matrix.ravel())
@@ -176,7 +184,7 @@ class Scene:
         self.model.body_quat[body] = (np.cos(heading / 2), 0, 0, np.sin(heading / 2))
         for name, angle in zip(JOINTS, arm.joints):
             self.data.joint(name).qpos = angle
-        held = [slot for slot, pose in zip(self._used, self._poses) if pose.held]
+        held = [slot for slot, pose in zip(self.slots, self.poses) if pose.held]
         way = layout.opening(held[0]) if held else rng.uniform(0, OPEN)
         for name in FINGERS:
             self.data.joint(name).qpos = way

@@ -11,9 +11,13 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Starts the processes of the demo, listens to them, and leaves none behind."""
+"""
+Processes of the demo and of the bench: started, listened to, and ended whatever happens.
 
-from collections.abc import Sequence
+Needs no ROS itself. What a process has to say it prints as lines of JSON.
+"""
+
+from collections.abc import Mapping, Sequence
 import fcntl
 import json
 import os
@@ -42,23 +46,20 @@ class Program:
     Args:
         name: For messages.
         module: Run with `python -m`.
-        parameters: ROS parameters by name.
+        arguments: Of the module.
         environment: Of the process.
         log: File that takes what it says on standard error.
     """
 
-    def __init__(self, name: str, module: str, parameters: dict[str, Any],
-                 environment: dict[str, str], log: Path) -> None:
+    def __init__(self, name: str, module: str, arguments: Sequence[str],
+                 environment: Mapping[str, str], log: Path) -> None:
         self.name, self._log = name, log
-        values = [part for key, value in parameters.items()
-                  for part in ('-p', f'{key}:={json.dumps(value)}')]
         with log.open('w') as errors:
-            # A session of its own: Ctrl-C reaches the demo, which then ends its processes once.
+            # A session of its own: Ctrl-C reaches us alone, and we end each process once.
             self._process = subprocess.Popen(
-                [sys.executable, '-m', module, '--ros-args', *values], text=True,
-                start_new_session=True, env=environment, stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=errors)
-        self._facts: SimpleQueue[dict[str, Any]] = SimpleQueue()
+                [sys.executable, '-m', module, *arguments], text=True, start_new_session=True,
+                env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        self._facts: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
         Thread(target=self._read, daemon=True).start()
 
     @property
@@ -66,12 +67,30 @@ class Program:
         """Exit code; None while it runs."""
         return self._process.poll()
 
-    def facts(self, patience: float) -> dict[str, Any]:
-        """Return the next facts; nothing if none come within `patience` seconds."""
+    def ask(self) -> None:
+        """Send an empty line."""
+        if self._process.stdin is not None:
+            self._process.stdin.write('\n')
+            self._process.stdin.flush()
+
+    def facts(self, patience: float) -> dict[str, Any] | None:
+        """Return the next facts; None if none come within `patience` seconds or it ended."""
         try:
             return self._facts.get(timeout=patience)
         except Empty:
-            return {}
+            return None
+
+    def answer(self, patience: float = 60.0) -> dict[str, Any]:
+        """
+        Return the next facts.
+
+        Raises:
+            ProcessError: It ended, or took longer than `patience` seconds.
+        """
+        facts = self.facts(patience)
+        if facts is None:
+            raise ProcessError(f'{self.name} did not answer. {self.last_words()}')
+        return facts
 
     def wait(self, patience: float) -> None:
         """
@@ -86,6 +105,10 @@ class Program:
             raise ProcessError(f'{self.name} does not end. {self.last_words()}') from None
         if code:
             raise ProcessError(f'{self.name} ended with code {code}. {self.last_words()}')
+
+    def failed(self) -> bool:
+        """Return whether it ended, or logged an error as ROS nodes do."""
+        return self.code is not None or '[ERROR]' in self._log.read_text(errors='replace')
 
     def last_words(self) -> str:
         """Return where its log is and the last lines of it."""
@@ -109,6 +132,7 @@ class Program:
         for line in self._process.stdout or ():
             if line.startswith('{') and line.endswith('}\n'):  # not torn by its end
                 self._facts.put(json.loads(line))
+        self._facts.put(None)
 
 
 class Programs:
@@ -120,7 +144,7 @@ class Programs:
         logs: Folder for their logs, made here.
     """
 
-    def __init__(self, environment: dict[str, str], logs: Path) -> None:
+    def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
         logs.mkdir(parents=True, exist_ok=True)
         self._environment, self._logs = environment, logs
         self._all: list[Program] = []
@@ -135,9 +159,9 @@ class Programs:
         for program in self._all:
             program.stop()
 
-    def start(self, name: str, module: str, parameters: dict[str, Any]) -> Program:
+    def start(self, name: str, module: str, arguments: Sequence[str]) -> Program:
         """Start one."""
-        program = Program(name, module, parameters, self._environment, self._logs / f'{name}.log')
+        program = Program(name, module, arguments, self._environment, self._logs / f'{name}.log')
         self._all.append(program)
         return program
 
@@ -152,6 +176,46 @@ class Programs:
             if program.code is not None and (program.code or program not in finished):
                 raise ProcessError(f'{program.name} ended with code {program.code} before its '
                                    f'time. {program.last_words()}')
+
+
+def ros_arguments(parameters: Mapping[str, Any], space: str = '', name: str = '') -> list[str]:
+    """
+    Write what a ROS program is told on its command line.
+
+    Args:
+        parameters: ROS parameters by name.
+        space: Namespace, '' for the program's own.
+        name: Of the node, '' for the program's own.
+    """
+    renamed = [f'{key}:={value}' for key, value in (('__ns', space), ('__node', name)) if value]
+    return ['--ros-args', *(part for rule in renamed for part in ('-r', rule)),
+            *(part for key, value in parameters.items()
+              for part in ('-p', f'{key}:={json.dumps(value)}'))]
+
+
+def ros_facts() -> dict[str, str]:
+    """
+    Ask a process what ROS is here: only nodes import rclpy.
+
+    Raises:
+        ProcessError: None is; says why.
+    """
+    answer = subprocess.run([sys.executable, '-m', 'ivm_ros.nodes.about'], capture_output=True,
+                            text=True, check=False)
+    if answer.returncode:
+        lines = answer.stderr.strip().splitlines() or ['no reason given']
+        raise ProcessError(f'ROS 2 is not usable here: {lines[-1]}. "make setup" sets it up')
+    facts: dict[str, str] = json.loads(answer.stdout)
+    return facts
+
+
+def end_as_by_ctrl_c() -> None:
+    """Make a closed terminal and `kill` end us as Ctrl-C does; else our processes would live."""
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
 
 
 def reserve_domain() -> tuple[int, TextIO]:
