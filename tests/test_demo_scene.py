@@ -40,7 +40,7 @@ def scene():
 
 def footprint(scene: DemoScene, thing: int) -> np.ndarray:
     """Return where an object stands now, in cells of 2 mm: bool [600, 600]."""
-    slot = scene._scene._used[thing - 1]
+    slot = scene._scene.slots[thing - 1]
     matrix = np.empty(9)
     mujoco.mju_quat2Mat(matrix, scene._scene.data.mocap_quat[slot.mocap])
     pose = layout.Pose(scene._scene.data.mocap_pos[slot.mocap], matrix.reshape(3, 3))
@@ -94,7 +94,7 @@ def test_targets_stay_in_view_and_truth_is_what_the_segmentation_shows(scene):
 
 def test_the_hand_keeps_what_it_holds(scene):
     held, = [state.id for state in scene._scene.objects if state.held]
-    mocap = scene._scene._used[held - 1].mocap
+    mocap = scene._scene.slots[held - 1].mocap
     seen = []
     for moment in MOMENTS:
         scene.move(moment)
