@@ -232,3 +232,18 @@ def test_shipped_weights_are_small_and_say_where_they_come_from():
     assert int(quality['data']['seed']) >= 900_000
     assert quality['images'] >= 1000
     assert quality['target']['mean_iou'] > 3 * quality['references']['hsv_words']['mean_iou'] / 2
+
+
+def test_the_readme_shows_the_quality_that_was_measured():
+    quality = json.loads(SHIPPED.with_suffix('.json').read_text())['quality']
+    shown = (Path(__file__).parents[1] / 'README.md').read_text()
+    target, references = quality['target'], quality['references']
+    for title, values in (
+            ('target, mean IoU', [entry['mean_iou'] for entry in (
+                target, references['keep_all'], references['hsv_words'])]),
+            ('target, IoU above 0.5', [entry['iou50'] for entry in (
+                target, references['keep_all'], references['hsv_words'])]),
+            ('robot, mean IoU', [quality['robot']['mean_iou']]),
+            ('is it in view at all, AUROC', [quality['found']['auroc']])):
+        row = f'| {title} | ' + ' | '.join(f'{value:.2f}' for value in values)
+        assert row in shown, f'README.md lacks {row!r}'

@@ -31,7 +31,7 @@ from ivm_ros.models.backbone import CHANNELS, MobileNetPyramid
 from ivm_ros.models.text import DIM as TEXT_DIM
 
 MASK_STRIDE = 2
-WIDTHS = (48, 24, 16)  # channels of the decoder at stride 8, 4 and 2
+WIDTHS = (32, 16, 16)  # channels of the decoder at stride 8, 4 and 2
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class TwoWayLayer(nn.Module):
         self.image_word = Attention(dim, heads)
         self.image_self = Attention(dim, heads)
         self.word_mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
-        self.image_mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+        self.image_mlp = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, dim))
 
     def forward(self, words: torch.Tensor, image: torch.Tensor, mask: torch.Tensor | None
                 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -148,9 +148,7 @@ class ImagePyramid(nn.Module):
         self.side8 = nn.Conv2d(eight, wide, 1)
         self.side4 = nn.Conv2d(four, middle, 1)
         self.side2 = nn.Conv2d(two, fine, 1)
-        self.mix8 = conv(wide, wide)
         self.down4 = nn.Conv2d(wide, middle, 1)
-        self.mix4 = conv(middle, middle)
         self.down2 = nn.Conv2d(middle, fine, 1)
         self.robot = nn.Sequential(nn.ReLU(), nn.Conv2d(fine, 1, 1))
 
@@ -158,8 +156,8 @@ class ImagePyramid(nn.Module):
         """Turn backbone maps into maps of `WIDTHS` channels at stride 8, 4 and 2."""
         two, four, eight, sixteen, thirty_two = maps
         p16 = self.side16(sixteen) + grow(self.top(thirty_two))
-        p8 = self.mix8(self.side8(eight) + grow(p16))
-        p4 = self.mix4(self.side4(four) + grow(self.down4(p8)))
+        p8 = F.relu(self.side8(eight) + grow(p16))
+        p4 = F.relu(self.side4(four) + grow(self.down4(p8)))
         p2 = self.side2(two) + grow(self.down2(p4))
         return p8, p4, p2
 
@@ -214,8 +212,8 @@ class CompactNet(nn.Module):
         coarse = self.coarse(fused)  # [B, N, 1]
         size = scene.shape[-2:]
         grid = fused.transpose(1, 2).reshape(len(fused), -1, *size)  # [B, D, h/16, w/16]
-        u8 = self.mix8(grow(self.down8(grid)) + each(p8, image_index))  # [B, 48, h/8, w/8]
-        u4 = self.mix4(grow(self.down4(u8)) + each(p4, image_index))  # [B, 32, h/4, w/4]
+        u8 = self.mix8(grow(self.down8(grid)) + each(p8, image_index))  # [B, 32, h/8, w/8]
+        u4 = self.mix4(grow(self.down4(u8)) + each(p4, image_index))  # [B, 16, h/4, w/4]
         u2 = F.pixel_shuffle(self.down2(u4), 2)  # [B, 16, h/2, w/2]
         # One hidden layer over (sentence's map, image's map); the image's half runs once an image.
         target = self.mask(F.relu(u2 + each(self.fine(p2), image_index)))  # [B, 1, h/2, w/2]

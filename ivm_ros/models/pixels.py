@@ -23,7 +23,7 @@ DEVIATION = (0.229, 0.224, 0.225)
 def normalise(images: np.ndarray, device: torch.device | str = 'cpu') -> torch.Tensor:
     """Turn uint8 [I, h, w, 3] RGB into float32 [I, 3, h, w] with ImageNet's mean and deviation."""
     scale = torch.tensor([1 / (255 * value) for value in DEVIATION], device=device)
-    shift = torch.tensor([mean / value for mean, value in zip(MEAN, DEVIATION)], device=device)
-    pixels = torch.from_numpy(images).to(device).float()  # [I, h, w, 3]
-    # Channels stay last in memory: the convolutions are fastest so on a CPU.
-    return pixels.mul_(scale).sub_(shift).permute(0, 3, 1, 2)
+    shift = torch.tensor([-mean / value for mean, value in zip(MEAN, DEVIATION)], device=device)
+    # In one pass; channels stay last in memory: the convolutions are fastest so on a CPU.
+    pixels = torch.addcmul(shift, torch.from_numpy(images).to(device), scale)  # [I, h, w, 3]
+    return pixels.permute(0, 3, 1, 2)

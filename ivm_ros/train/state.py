@@ -99,6 +99,8 @@ class Run:
         provenance = {'command': 'ivm train', 'steps': self.step, 'settings': asdict(config),
                       'versions': versions(),
                       'data': {folder: read_info(Path(folder)) for folder in config.data}}
+        if config.init:  # what was learned before this run
+            provenance['init'] = load_checkpoint(Path(config.init)).info['provenance']
         save_checkpoint(self.checkpoint, self.average, self.text_encoder, provenance, {})
         return self.checkpoint
 
