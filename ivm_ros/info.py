@@ -13,7 +13,7 @@
 # limitations under the License.
 """`ivm info`: what a bug report needs, also from a half-broken installation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 import json
 import os
@@ -32,6 +32,7 @@ from ivm_ros.version import commit, versions
 Facts = dict[str, Any]
 PATIENCE = 120
 """Seconds to wait for a child process; a software renderer's first start takes some."""
+SHOWN = 10  # of the values within a value
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,25 @@ def _show(facts: dict[str, Facts]) -> None:
     table.add_column(overflow='fold')
     for section, values in facts.items():
         for number, (name, value) in enumerate(values.items()):
-            text = json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+            text = brief(value) if isinstance(value, dict) else str(value)
             style = 'red' if name == 'error' else ''
             table.add_row('' if number else section, name, text, style=style)
         table.add_row()
     Console().print(table, markup=False, highlight=False)
+
+
+def brief(values: Facts) -> str:
+    """Say the first few of nested values; all of them are in the JSON."""
+    flat = list(_flat(values))
+    parts = [f'{name} {value:.3g}' if isinstance(value, float) else f'{name} {value}'
+             for name, value in flat[:SHOWN]]
+    rest = [f'... {len(flat) - SHOWN} more with --json'] if len(flat) > SHOWN else []
+    return ', '.join(parts + rest)
+
+
+def _flat(values: Facts, before: str = '') -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f'{before}{name}.')
+        else:
+            yield before + name, value

@@ -26,6 +26,7 @@ import torch
 
 from ivm_ros.cli import main, VERBS
 from ivm_ros.draw import draw_debug
+from ivm_ros.info import brief
 from ivm_ros.mask_files import FilesError, names_of, split_words
 from ivm_ros.models.checkpoint import save_checkpoint
 from ivm_ros.models.compact import CompactNet
@@ -194,6 +195,13 @@ def test_info_names_what_a_bug_report_needs(weights, capsys):
     assert facts['text_encoder']['sha256'] == facts['weights']['text_encoder']['sha256']
     for section, key in (('ros', 'rmw'), ('ros', 'dds_profile'), ('opengl', 'backend')):
         assert key in facts[section] or 'error' in facts[section]
+
+
+def test_nested_facts_are_cut_short_for_the_eye():
+    assert brief({'steps': 3000, 'target': {'mean_iou': .62617}}) == (
+        'steps 3000, target.mean_iou 0.626')
+    assert brief({str(number): number for number in range(12)}).endswith(
+        '9 9, ... 2 more with --json')
 
 
 @pytest.mark.slow
