@@ -78,7 +78,7 @@ class Batch:
 
     Attributes:
         images (torch.Tensor): float32 [I, 3, h, w], normalised by ImageNet's mean and deviation.
-        tokens (torch.Tensor): float32 [B, T, 384], states of the frozen sentence encoder.
+        tokens (torch.Tensor): float32 [B, T, 768], states of the frozen sentence encoder.
         token_mask (torch.Tensor): bool [B, T], True where there is a token.
         image_index (torch.Tensor): int64 [B], which of the I images the sentence is about.
         target (torch.Tensor): float32 [B, h/2, w/2] in [0, 1], at the stride of the logits.
@@ -86,6 +86,14 @@ class Batch:
         valid (torch.Tensor): float32 [I, h/2, w/2], 0 on padding, which no loss counts.
         found (torch.Tensor): float32 [B], 1 when the target is in view.
         weight (torch.Tensor): float32 [B], weight of each sample in the loss.
+        labels (torch.Tensor): uint8 [I, h, w], id of the thing that a pixel shows, 0 for none.
+        heat (torch.Tensor): float32 [I, h/8, w/8] in [0, 1], 1 in the cell of a thing's centre.
+        owners (torch.Tensor): int64 [I, h/8, w/8], id of the thing that a cell shows.
+        names (torch.Tensor): float32 [I, 256, W], 1 where one of the W words of the training
+            vocabulary names the thing with an id.
+        roles (torch.Tensor): float32 [B, 3, 256], 1 for the things that a sentence means (0),
+            that it chooses from (1), that only say where the target is (2).
+        labelled (torch.Tensor): float32 [I], 1 where the five above are known.
     """
 
     images: torch.Tensor
@@ -97,6 +105,12 @@ class Batch:
     valid: torch.Tensor
     found: torch.Tensor
     weight: torch.Tensor
+    labels: torch.Tensor
+    heat: torch.Tensor
+    owners: torch.Tensor
+    names: torch.Tensor
+    roles: torch.Tensor
+    labelled: torch.Tensor
 
     def to(self, device: torch.device) -> Batch:
         """Copy to a device."""

@@ -59,14 +59,16 @@ def toy_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         robot[:20, 50:60] = True
         image[robot] = 10
         labels[robot] = 0
+        things = {str(label): [colour, 'block'] for label, colour in enumerate(colours, 1)}
         for label, colour in enumerate(colours, 1):
             mask = labels == label
             rows.append(Row(f'1-{number:07d}-{label}', encode_image(image),
                             f'pick up the {colour} block', 'plain' if mask.any() else 'absent',
                             encode_mask(mask), encode_mask(robot), bool(mask.any()), 'toy',
-                            'toy'))
+                            'toy', extra={'things': things, 'alike': [label], 'anchors': []},
+                            labels=encode_mask(labels)))
     folder = tmp_path_factory.mktemp('toy')
     for shard in range(2):
         write_shard(folder / f'shard-{shard:05d}.parquet', rows[shard * 48:(shard + 1) * 48])
-    write_info(folder, {'seed': 1})
+    write_info(folder, {'seed': 1, 'words': ['block', *colours]})
     return folder

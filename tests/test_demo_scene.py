@@ -23,7 +23,7 @@ from ivm_sim.demo_motion import LOOP
 from ivm_sim.demo_scene import choose, DemoScene, readable
 from ivm_sim.language import Sentence
 from ivm_sim.mj import mujoco
-from ivm_sim.scene import ROBOT
+from ivm_sim.truth import ROBOT
 
 pytestmark = pytest.mark.slow
 SEED = 900_011  # its arm holds a banana

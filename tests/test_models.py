@@ -87,13 +87,14 @@ def test_shapes_and_strides(encoder):
     result = predict(net, encoder, torch.randn(2, 3, 64, 96), ['a', 'b c', 'd e f'], [0, 1, 1])
     assert result.target.shape == (3, 32, 48)
     assert result.robot.shape == (2, 32, 48)
-    assert result.coarse.shape == (3, 4, 6)
     assert result.found.shape == (3,)
 
 
 def test_padding_of_a_shorter_sentence_does_not_move_its_mask(encoder):
     torch.manual_seed(0)
     net = CompactNet(SMALL).eval()
+    for layer in (net.chooser.direct, net.chooser.prefer):  # they begin at zero
+        torch.nn.init.normal_(layer.weight, std=.02)
     images = torch.randn(1, 3, 64, 96)
     long = 'put every single one of the little green cubes into the big blue bowl, please'
     alone = predict(net, encoder, images, ['red mug'], [0])
@@ -126,7 +127,7 @@ def test_pixels_by_hand():
 def test_sentence_states_are_cached_bounded_and_right(encoder):
     small = TextEncoder(cache=2)
     states, mask = small(['pick up the red mug', 'duck'])
-    assert states.shape[2] == 384
+    assert states.shape[2] == 768
     assert mask.sum(1).tolist() == [7, 3]  # words, [CLS] and [SEP]
     fresh = small.encode(['duck'])[0]
     assert torch.allclose(states[1, :3], fresh, atol=1e-5)
@@ -200,17 +201,18 @@ def test_a_pickle_is_never_loaded(checkpoint, tmp_path):
 
 def test_weights_of_another_shape_name_the_array(checkpoint):
     state = load_file(checkpoint)
-    state['coarse.weight'] = torch.zeros(1, 64)
+    state['chooser.meant.weight'] = torch.zeros(1, 64)
     save_file(state, checkpoint)
-    with pytest.raises(CheckpointError, match=r"1 arrays differ, first 'coarse.weight': wanted "
-                                              r'\(1, 32\), got \(1, 64\)'):
+    with pytest.raises(CheckpointError, match=r"1 arrays differ, first 'chooser.meant.weight': "
+                                              r'wanted \(1, 32\), got \(1, 64\)'):
         load_checkpoint(checkpoint)
 
 
 @pytest.mark.parametrize(('text', 'message'), [
     ('not json', 'is not JSON'), ('[]', 'wanted a JSON object'),
     ('{"generator": "huge"}', "got 'huge'"),
-    ('{"generator": "compact", "config": {"dimm": 3}}', "did you mean 'dim'")])
+    ('{"generator": "compact", "format": 1}', 'wanted format 2, got 1: .* train anew'),
+    ('{"generator": "compact", "format": 2, "config": {"dimm": 3}}', "did you mean 'dim'")])
 def test_a_spoiled_description_is_refused(checkpoint, text, message):
     checkpoint.with_suffix('.json').write_text(text)
     with pytest.raises(CheckpointError, match=message):

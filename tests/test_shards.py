@@ -73,6 +73,14 @@ def test_a_shard_without_our_columns_is_refused(tmp_path):
         read_shard(path)
 
 
+def test_a_shard_without_labels_is_read(tmp_path):
+    path = tmp_path / 'shard-00000.parquet'
+    write_shard(path, [replace(ROW, labels=MASK)])
+    assert read_shard(path)[0].labels == MASK
+    pq.write_table(pq.read_table(path).drop_columns('labels'), path)
+    assert read_shard(path) == [ROW]
+
+
 def test_a_killed_writer_leaves_no_shard(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError('disk full')

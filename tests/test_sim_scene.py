@@ -28,8 +28,9 @@ import pytest
 
 from ivm_sim.mj import mujoco
 from ivm_sim.objects import COLOURS, KINDS
-from ivm_sim.scene import ObjectState, ROBOT, Scene
+from ivm_sim.scene import ObjectState, Scene
 from ivm_sim.sight import see
+from ivm_sim.truth import ROBOT
 
 HIDDEN = 4  # geom group of what a scene does not use
 VIVID = ('red', 'orange', 'yellow', 'green', 'teal', 'blue', 'purple', 'pink')

@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from torch.utils.data import Dataset
 
 from ivm_ros.data.augment import AugmentConfig, jitter, random_box
+from ivm_ros.data.instances import instance_arrays
 from ivm_ros.data.shards import (
     DatasetError, decode_image, decode_sample, read_shard, Row, shard_paths)
 from ivm_ros.image import Letterbox, letterbox_of, resize, Size, to_canvas, valid
@@ -54,6 +55,12 @@ class Arrays:
         valid (np.ndarray): float32 [I, h/2, w/2], 0 on padding.
         found (np.ndarray): float32 [B].
         weight (np.ndarray): float32 [B].
+        labels (np.ndarray): uint8 [I, h, w], see `Batch` for this and what follows.
+        heat (np.ndarray): float32 [I, h/8, w/8] in [0, 1].
+        owners (np.ndarray): int64 [I, h/8, w/8].
+        names (np.ndarray): float32 [I, 256, W].
+        roles (np.ndarray): float32 [B, 3, 256].
+        labelled (np.ndarray): float32 [I].
     """
 
     images: np.ndarray
@@ -64,6 +71,12 @@ class Arrays:
     valid: np.ndarray
     found: np.ndarray
     weight: np.ndarray
+    labels: np.ndarray
+    heat: np.ndarray
+    owners: np.ndarray
+    names: np.ndarray
+    roles: np.ndarray
+    labelled: np.ndarray
 
 
 class Scenes:
@@ -99,8 +112,22 @@ class Scenes:
         for start in range(0, len(shards), OPEN_SHARDS):
             block = [(int(shard), group) for shard in shards[start:start + OPEN_SHARDS]
                      for group in range(len(self._groups[shard]))]
-            order.extend(block[index] for index in rng.permutation(len(block)))
+            order.extend(_alternate([block[index] for index in rng.permutation(len(block))]))
         return order
+
+
+def _alternate(images: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """
+    Let even and odd images of the shards alternate.
+
+    So two processes that share a batch meet the same images in every epoch, and each needs to
+    encode its own sentences only.
+    """
+    even = [image for image in images if image[1] % 2 == 0]
+    odd = [image for image in images if image[1] % 2]
+    both = min(len(even), len(odd))
+    pairs = [image for pair in zip(even, odd) for image in pair]
+    return pairs + even[both:] + odd[both:]
 
 
 def _image_groups(path: Path) -> list[tuple[int, int]]:
@@ -123,16 +150,17 @@ class Batches(Dataset[Arrays]):
         augment: How images are varied; None for none.
         seed: Of order and augmentation.
         share: (rank, size): this process takes every size-th image of the batch from rank on.
+        vocabulary: Words of `Arrays.names`.
     """
 
     def __init__(self, scenes: Scenes, canvas: Size, images: int, sentences: int,
-                 augment: AugmentConfig | None, seed: int, share: tuple[int, int] = (0, 1)
-                 ) -> None:
+                 augment: AugmentConfig | None, seed: int, share: tuple[int, int] = (0, 1),
+                 vocabulary: Sequence[str] = ()) -> None:
         if len(scenes) < images:
             raise DatasetError(f'wanted at least {images} images (one batch), got {len(scenes)}')
         self._scenes, self._canvas, self._augment = scenes, canvas, augment
         self._images, self._sentences, self._seed = images, sentences, seed
-        self._share = share
+        self._share, self._vocabulary = share, vocabulary
         self._epoch = -1
         self._order: list[tuple[int, int]] = []
 
@@ -159,10 +187,11 @@ class Batches(Dataset[Arrays]):
         box = letterbox_of((image.shape[0], image.shape[1]), self._canvas)
         if self._augment is not None:
             image, box = jitter(image, self._augment, rng), random_box(box, self._augment, rng)
-        return scene_arrays(image, rows, box)
+        return scene_arrays(image, rows, box, self._vocabulary)
 
 
-def scene_arrays(image: np.ndarray, rows: Sequence[Row], box: Letterbox) -> Arrays:
+def scene_arrays(image: np.ndarray, rows: Sequence[Row], box: Letterbox,
+                 vocabulary: Sequence[str] = ()) -> Arrays:
     """Lay one image with its sentences' masks on the canvas."""
     samples = [decode_sample(row) for row in rows]
     for sample in samples:
@@ -180,7 +209,9 @@ def scene_arrays(image: np.ndarray, rows: Sequence[Row], box: Letterbox) -> Arra
         valid=valid(box)[::2, ::2].astype(np.float32)[None],
         found=np.array([sample.mask.any() if sample.found is None  # type: ignore[union-attr]
                         else sample.found for sample in samples], np.float32),
-        weight=np.array([sample.weight for sample in samples], np.float32))
+        weight=np.array([sample.weight for sample in samples], np.float32),
+        **instance_arrays(rows, [sample.mask for sample in samples],  # type: ignore[misc]
+                          box, vocabulary))
 
 
 def _half(mask: np.ndarray, box: Letterbox) -> np.ndarray:
@@ -195,6 +226,7 @@ def stack(scenes: Sequence[Arrays]) -> Arrays:
     """Join scenes into one batch."""
     index = [scene.image_index + place for place, scene in enumerate(scenes)]
     joined = {name: np.concatenate([getattr(scene, name) for scene in scenes])
-              for name in ('images', 'target', 'robot', 'valid', 'found', 'weight')}
+              for name in ('images', 'target', 'robot', 'valid', 'found', 'weight', 'labels',
+                           'heat', 'owners', 'names', 'roles', 'labelled')}
     sentences = tuple(text for scene in scenes for text in scene.sentences)
     return Arrays(sentences=sentences, image_index=np.concatenate(index), **joined)

@@ -36,8 +36,9 @@ SCHEMA = pa.schema([
     ('id', pa.string()), ('image', PICTURE), ('instruction', pa.string()), ('kind', pa.string()),
     ('mask', PICTURE), ('robot_mask', PICTURE), ('found', pa.bool_()), ('source', pa.string()),
     ('annotator', pa.string()), ('is_human', pa.bool_()), ('score', pa.float32()),
-    ('split', pa.string()), ('extra', pa.string())])
-PICTURES = ('image', 'mask', 'robot_mask')
+    ('split', pa.string()), ('extra', pa.string()), ('labels', PICTURE)])
+PICTURES = ('image', 'mask', 'robot_mask', 'labels')
+OPTIONAL = ('labels',)  # a shard may lack these columns
 
 
 class DatasetError(ValueError):
@@ -62,7 +63,10 @@ class Row:
         is_human (bool): A person made the mask.
         score (float): Confidence in the label, [0, 1].
         split (str): 'train', 'validation' or 'eval'.
-        extra (dict): Anything else, kept as JSON.
+        extra (dict): Anything else, kept as JSON. About `labels`: 'things', {id: words that name
+            it}; 'alike', ids of the targets and what they are singled out from; 'anchors', ids of
+            what only says where a target is.
+        labels (bytes | None): 8-bit PNG, id of the thing that a pixel shows; for training.
     """
 
     id: str
@@ -78,6 +82,7 @@ class Row:
     score: float = 1.0
     split: str = 'train'
     extra: dict[str, Any] = field(default_factory=dict)
+    labels: bytes | None = None
 
     @property
     def image_id(self) -> str:
@@ -159,19 +164,28 @@ def shard_paths(folder: Path) -> list[Path]:
     return paths
 
 
-def read_shard(path: Path) -> list[Row]:
-    """Read one shard; a torn or foreign one is refused by name."""
+def open_table(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Read a Parquet file; one that is torn or lacks a column is refused by name."""
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise DatasetError(f'{path} is torn or not Parquet ({error}); delete it and run the '
                            'writer again, which makes only what is missing') from error
-    missing = [name for name in SCHEMA.names if name not in table.column_names]
+    missing = [name for name in columns if name not in table.column_names]
     if missing:
         raise DatasetError(f'{path} lacks the columns {", ".join(missing)}')
-    columns = {item.name: table[item.name].to_pylist() for item in fields(Row)}
+    return table
+
+
+def read_shard(path: Path) -> list[Row]:
+    """Read one shard; a torn or foreign one is refused by name."""
+    table = open_table(path, [name for name in SCHEMA.names if name not in OPTIONAL])
+    columns = {item.name: table[item.name].to_pylist() if item.name in table.column_names
+               else [None] * len(table) for item in fields(Row)}
     for name in PICTURES:
-        columns[name] = [picture and picture['bytes'] for picture in columns[name]]
+        shared: dict[bytes, bytes] = {}  # rows about one image: keep its bytes once
+        columns[name] = [picture and shared.setdefault(picture['bytes'], picture['bytes'])
+                         for picture in columns[name]]
     columns['extra'] = [json.loads(extra or '{}') for extra in columns['extra']]
     return [Row(**dict(zip(columns, values))) for values in zip(*columns.values())]
 

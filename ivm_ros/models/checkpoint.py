@@ -33,7 +33,7 @@ from ivm_ros.files import replace_file
 from ivm_ros.models.compact import CompactConfig, CompactNet
 from ivm_ros.models.text import file_hash
 
-FORMAT = 1
+FORMAT = 2  # 1: before things were proposed
 SHIPPED = Path(__file__).parent.parent / 'weights' / 'compact.safetensors'
 
 
@@ -99,6 +99,10 @@ def read_checkpoint_info(path: Path) -> dict[str, Any]:
         raise CheckpointError(f'{beside}: wanted "generator": "compact", got '
                               f'{info.get("generator")!r}' if isinstance(info, dict) else
                               f'{beside}: wanted a JSON object')
+    if info.get('format') != FORMAT:
+        raise CheckpointError(f'{beside}: wanted format {FORMAT}, got {info.get("format")!r}: '
+                              'written by another version of ivm_ros; use that version, or train '
+                              'anew with "ivm train"')
     return info
 
 
@@ -145,5 +149,7 @@ def _read_state(path: Path, net: CompactNet) -> dict[str, torch.Tensor]:
 
 def _looks_pickled(path: Path) -> bool:
     with path.open('rb') as stream:
-        head = stream.read(4)
-    return head[:1] == b'\x80' or head == b'PK\x03\x04'  # pickle protocol 2+, torch's zip
+        head = stream.read(9)
+    if head[8:] == b'{':  # safetensors: the length of a JSON text, and the text
+        return False
+    return head[:1] == b'\x80' or head[:4] == b'PK\x03\x04'  # pickle protocol 2+, torch's zip

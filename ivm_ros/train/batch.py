@@ -31,8 +31,14 @@ def to_batch(arrays: Arrays, encoder: TextEncoder) -> Batch:
     tokens, mask = encoder(arrays.sentences)
     device = encoder.device
     planes = {name: torch.from_numpy(getattr(arrays, name)).to(device)
-              for name in ('image_index', 'target', 'robot', 'valid', 'found', 'weight')}
+              for name in ('image_index', 'target', 'robot', 'valid', 'found', 'weight',
+                           'labels', 'heat', 'owners', 'names', 'roles', 'labelled')}
     return Batch(normalise(arrays.images, device), tokens, mask, **planes)
+
+
+def vocabulary_of(infos: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """List the words that name the things of some datasets, from their `dataset.json`."""
+    return tuple(dict.fromkeys(word for info in infos for word in info.get('words', ())))
 
 
 def check_training_data(infos: Sequence[dict[str, Any]], folders: Sequence[Path]) -> None:

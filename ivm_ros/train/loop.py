@@ -39,8 +39,9 @@ from ivm_ros.models.compact import CompactConfig
 from ivm_ros.models.device import choose_device, choose_threads
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.sample import Batch
-from ivm_ros.train.batch import check_training_data, to_batch
+from ivm_ros.train.batch import check_training_data, to_batch, vocabulary_of
 from ivm_ros.train.losses import LossConfig, sample_losses
+from ivm_ros.train.margins import tune_margins
 from ivm_ros.train.parallel import Team, team
 from ivm_ros.train.state import new_run, Run
 from ivm_ros.train.validate import validate
@@ -84,8 +85,8 @@ class TrainConfig:
         check(self)
 
 
-SENTENCES_KEPT = 200_000
-"""Encoded sentences kept while training: 20 kB each at most, and most recur."""
+SENTENCES_KEPT = 150_000
+"""Encoded sentences kept while training, 37 kB for one of twelve words: all of them recur."""
 
 
 def train(config: TrainConfig) -> Path:
@@ -100,27 +101,33 @@ def train(config: TrainConfig) -> Path:
         raise ConfigError('TrainConfig.data: wanted at least one dataset folder, got none; make '
                           'one with "ivm-sim dataset --out DIR"')
     folders = [Path(folder) for folder in config.data]
-    check_training_data([read_info(folder) for folder in folders], folders)
+    infos = [read_info(folder) for folder in folders]
+    check_training_data(infos, folders)
+    vocabulary = vocabulary_of(infos)
     device = choose_device(config.device)
     torch.set_num_threads(choose_threads(config.threads))
     encoder = TextEncoder(config.text_encoder, device, SENTENCES_KEPT)
     with team(device) as workers:
-        run = new_run(config, encoder, device)
+        run = new_run(config, encoder, device, vocabulary)
         _train(run, encoder, config, Scenes(folders), workers)
-        return run.finish(config) if workers.rank == 0 else run.checkpoint
+        if workers.rank:
+            return run.checkpoint
+        margins = (tune_margins(run.average, encoder, Scenes([Path(config.validation)]))
+                   if config.validation else {})
+        return run.finish(config, margins)
 
 
 def _train(run: Run, encoder: TextEncoder, config: TrainConfig, scenes: Scenes,
            workers: Team) -> None:
-    net = workers.join(run.net)
+    learner = workers.join(run.learner)
     speaks = workers.rank == 0
     writer = SummaryWriter(config.out) if speaks else None
     started, first = time.monotonic(), run.step
-    for arrays in _batches(config, scenes, run.step, workers):
+    for arrays in _batches(config, scenes, run, workers):
         late = time.monotonic() - started > 60 * config.minutes
         if config.minutes and float(workers.mean(torch.tensor(float(late)))) > 0:
             break  # all together, or those who stay would wait for those who left
-        terms = train_step(run, net, to_batch(arrays, encoder), config, workers)
+        terms = train_step(run, learner, to_batch(arrays, encoder), config, workers)
         last = run.step == config.steps
         if writer and (run.step % config.log_every == 0 or last):
             rate = (run.step - first) / (time.monotonic() - started)
@@ -134,12 +141,12 @@ def _train(run: Run, encoder: TextEncoder, config: TrainConfig, scenes: Scenes,
     workers.wait()
 
 
-def _batches(config: TrainConfig, scenes: Scenes, done: int,
+def _batches(config: TrainConfig, scenes: Scenes, run: Run,
              workers: Team) -> Iterable[Arrays]:
     size = (config.model.height, config.model.width)
     batches = Batches(scenes, size, config.images, config.sentences, config.augment, config.seed,
-                      (workers.rank, workers.size))
-    return DataLoader(batches, batch_size=None, sampler=range(done, config.steps),
+                      (workers.rank, workers.size), run.vocabulary)
+    return DataLoader(batches, batch_size=None, sampler=range(run.step, config.steps),
                       num_workers=config.workers, collate_fn=_as_it_is)
 
 
@@ -147,14 +154,14 @@ def _as_it_is(item: Any) -> Any:
     return item  # an item is a batch already
 
 
-def train_step(run: Run, net: nn.Module, batch: Batch, config: TrainConfig,
+def train_step(run: Run, learner: nn.Module, batch: Batch, config: TrainConfig,
                workers: Team = Team(0, 1)) -> dict[str, float]:
     """
     Take one optimiser step; return the means of the loss terms over this process' samples.
 
     Args:
         run: What learns.
-        net: `run.net`, wrapped where several processes train together.
+        learner: `run.learner`, wrapped where several processes train together.
         batch: Images, sentences, truth and the weight of each sample.
         config: Rates and loss weights.
         workers: The processes that take this step together.
@@ -162,13 +169,12 @@ def train_step(run: Run, net: nn.Module, batch: Batch, config: TrainConfig,
     for group in run.optimizer.param_groups:
         group['lr'] = group['peak'] * rate_at(run.step, config.warmup, config.steps)
     with half_precision(batch.images.device):
-        prediction = net(batch.images, batch.tokens, batch.token_mask, batch.image_index)
-        terms = sample_losses(prediction, batch, config.loss)  # each [B]
+        terms = sample_losses(learner(batch), batch, config.loss)  # each [B]
     weighted = torch.stack(list(terms.values())).sum(0) * batch.weight  # [B]
     loss = weighted.sum() / workers.mean(batch.weight.sum())
     run.optimizer.zero_grad()
     loss.backward()
-    norm = nn.utils.clip_grad_norm_(run.net.parameters(), 1.0)
+    norm = nn.utils.clip_grad_norm_(run.learner.parameters(), 1.0)
     run.optimizer.step()
     run.step += 1
     run.update_average(config.ema)

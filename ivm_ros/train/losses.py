@@ -24,19 +24,25 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.config import check, Doc, Range
-from ivm_ros.models.compact import Prediction
 from ivm_ros.sample import Batch
+from ivm_ros.train.learner import Answers
 
 
 @dataclass(frozen=True)
 class LossConfig:
     """Weights of the terms; BCE and Dice are the paper's 1:1, the rest is our choice."""
 
-    bce: Annotated[float, Range(0, 100), Doc('Binary cross-entropy of the target.')] = 1.0
-    dice: Annotated[float, Range(0, 100), Doc('Dice of the target.')] = 1.0
-    coarse: Annotated[float, Range(0, 100), Doc('BCE of the target at stride 16.')] = 4.0
-    robot: Annotated[float, Range(0, 100), Doc('BCE + Dice of the robot.')] = 0.3
-    found: Annotated[float, Range(0, 100), Doc('BCE of the found score.')] = 0.1
+    bce: Annotated[float, Range(0, 100), Doc(
+        'Binary cross-entropy of the target, in images without labels.')] = 1.0
+    dice: Annotated[float, Range(0, 100), Doc('Dice of the target, likewise.')] = 1.0
+    robot: Annotated[float, Range(0, 100), Doc('BCE + Dice of the robot.')] = 1.0
+    found: Annotated[float, Range(0, 100), Doc('BCE of the found score.')] = 0.3
+    heat: Annotated[float, Range(0, 100), Doc('Focal loss of centres.')] = 0.5
+    things: Annotated[float, Range(0, 100), Doc('BCE + Dice of the masks of things.')] = 3.0
+    names: Annotated[float, Range(0, 100), Doc('BCE of the words that name a thing.')] = 0.5
+    meant: Annotated[float, Range(0, 100), Doc('BCE of which things a sentence means.')] = 1.0
+    mentioned: Annotated[float, Range(0, 100), Doc(
+        'BCE of what a sentence chooses from and of what says where.')] = 0.3
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -61,28 +67,86 @@ def dice_loss(logits: torch.Tensor, truth: torch.Tensor, valid: torch.Tensor) ->
     return 1 - (2 * both + 1) / (seen.sum((1, 2)) + truth.sum((1, 2)) + 1)
 
 
-def sample_losses(prediction: Prediction, batch: Batch,
-                  config: LossConfig) -> dict[str, torch.Tensor]:
+def area_bce_loss(logits: torch.Tensor, truth: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """
+    Cross-entropy over valid pixels, relative to the area of the truth; [B, h, w] -> [B].
+
+    A mean over the picture would let small things cost nothing. 32 pixels keep tiny ones in
+    bounds.
+    """
+    loss = F.binary_cross_entropy_with_logits(logits, truth, reduction='none')
+    return (loss * valid).sum((1, 2)) / ((truth * valid).sum((1, 2)) + 32)
+
+
+def heat_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """
+    Focal loss of centres relative to their number, as CenterNet has it (arXiv 1904.07850, eq. 1).
+
+    Logits and truth [I, h, w] -> [I]; a cell with truth 1 is a centre, and the nearer to one a
+    cell lies, the less a high value costs there.
+    """
+    seen = logits.sigmoid()
+    centre = (truth == 1).to(logits.dtype)
+    hit = -F.logsigmoid(logits) * (1 - seen) ** 2 * centre
+    miss = -F.logsigmoid(-logits) * seen ** 2 * (1 - truth) ** 4 * (1 - centre)
+    return (hit + miss).sum((1, 2)) / centre.sum((1, 2)).clamp_min(1)
+
+
+def sample_losses(answers: Answers, batch: Batch, config: LossConfig) -> dict[str, torch.Tensor]:
     """
     Compute every term, weighted by the config, one value a sample.
 
     Args:
-        prediction: Of the generator for this batch.
+        answers: Of the learner for this batch.
         batch: Truth.
         config: Weights of the terms.
 
     Returns:
         Terms by name, each float32 [B]; a term about an image counts for each of its sentences.
     """
-    valid = batch.valid[batch.image_index]  # [B, h/2, w/2]
-    grid = (prediction.coarse.shape[-2], prediction.coarse.shape[-1])
-    coarse = F.adaptive_avg_pool2d(batch.target, grid)
-    coarse_valid = F.adaptive_avg_pool2d(valid, grid)
-    robot = (bce_loss(prediction.robot, batch.robot, batch.valid)
-             + dice_loss(prediction.robot, batch.robot, batch.valid))
-    found = F.binary_cross_entropy_with_logits(prediction.found, batch.found, reduction='none')
-    return {'bce': config.bce * bce_loss(prediction.target, batch.target, valid),
-            'dice': config.dice * dice_loss(prediction.target, batch.target, valid),
-            'coarse': config.coarse * bce_loss(prediction.coarse, coarse, coarse_valid),
-            'robot': config.robot * robot[batch.image_index],
-            'found': config.found * found}
+    index = batch.image_index
+    robot = (bce_loss(answers.proposals.robot, batch.robot, batch.valid)
+             + dice_loss(answers.proposals.robot, batch.robot, batch.valid))  # [I]
+    found = F.binary_cross_entropy_with_logits(answers.choice.found, batch.found,
+                                               reduction='none')
+    terms = {'robot': config.robot * robot[index], 'found': config.found * found}
+    if answers.target is not None:
+        valid, bare = batch.valid[index], 1 - batch.labelled[index]
+        terms['bce'] = config.bce * bare * bce_loss(answers.target, batch.target, valid)
+        terms['dice'] = config.dice * bare * dice_loss(answers.target, batch.target, valid)
+    owners = batch.owners.flatten(1).gather(1, answers.proposals.cells)  # [I, K]
+    heat = heat_loss(answers.proposals.heat, batch.heat)
+    things, names = _thing_losses(answers, batch, owners)
+    meant, mentioned = _choice_losses(answers, batch, owners[index])
+    known = batch.labelled[index]
+    return terms | {'heat': config.heat * known * heat[index],
+                    'things': config.things * known * things[index],
+                    'names': config.names * known * names[index],
+                    'meant': config.meant * known * meant,
+                    'mentioned': config.mentioned * known * mentioned}
+
+
+def _thing_losses(answers: Answers, batch: Batch, owners: torch.Tensor
+                  ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Judge masks and names of the proposals that are things; a mean an image, each [I]."""
+    image, place = torch.nonzero(owners, as_tuple=True)  # each [P]
+    labels = owners[image, place]
+    inside = (batch.labels[image] == labels[:, None, None]).float()  # [P, h, w]
+    truth = F.avg_pool2d(inside[:, None], 2).squeeze(1)  # [P, h/2, w/2]
+    masks, valid = answers.masks[image, place], batch.valid[image]
+    masked = area_bce_loss(masks, truth, valid) + dice_loss(masks, truth, valid)  # [P]
+    named = F.binary_cross_entropy_with_logits(
+        answers.names[image, place], batch.names[image, labels], reduction='none').sum(1)  # [P]
+    counts = (owners > 0).sum(1).clamp_min(1)
+    return (masked.new_zeros(len(owners)).index_add(0, image, masked) / counts,
+            named.new_zeros(len(owners)).index_add(0, image, named) / counts)
+
+
+def _choice_losses(answers: Answers, batch: Batch, owners: torch.Tensor
+                   ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Judge which proposals are meant and mentioned; owners [B, K] -> sums over them, [B]."""
+    roles = batch.roles.gather(2, owners[:, None].expand(-1, batch.roles.shape[1], -1))
+    loss = F.binary_cross_entropy_with_logits(
+        torch.cat((answers.choice.meant[:, None], answers.mentioned.transpose(1, 2)), 1), roles,
+        reduction='none').sum(2)  # [B, 3]
+    return loss[:, 0], loss[:, 1:].sum(1)

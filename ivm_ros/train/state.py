@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 import json
@@ -30,6 +31,7 @@ from ivm_ros.models.backbone import find_imagenet_weights
 from ivm_ros.models.checkpoint import load_checkpoint, save_checkpoint
 from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.text import NAME, TextEncoder
+from ivm_ros.train.learner import Learner
 from ivm_ros.version import versions
 
 if TYPE_CHECKING:
@@ -48,19 +50,26 @@ class Run:
 
     Attributes:
         folder (Path): Where it is kept.
-        net (CompactNet): The network that learns.
+        learner (Learner): The network that learns, with the heads that only training has.
         average (CompactNet): Its exponential moving average, which is what ships.
         optimizer (torch.optim.AdamW): With `peak`, the peak learning rate, in every group.
         text_encoder (dict): `name` and `sha256` of the sentence encoder.
+        vocabulary (tuple[str, ...]): Words that name the things of the data.
         step (int): Steps taken.
     """
 
     folder: Path
-    net: CompactNet
+    learner: Learner
     average: CompactNet
     optimizer: torch.optim.AdamW
     text_encoder: dict[str, str]
+    vocabulary: tuple[str, ...] = ()
     step: int = 0
+
+    @property
+    def net(self) -> CompactNet:
+        """The network that learns."""
+        return self.learner.net
 
     @property
     def path(self) -> Path:
@@ -81,7 +90,7 @@ class Run:
 
     def save(self) -> None:
         """Write the state, whole or not at all."""
-        state = {'net': self.net.state_dict(), 'average': self.average.state_dict(),
+        state = {'learner': self.learner.state_dict(), 'average': self.average.state_dict(),
                  'optimizer': self.optimizer.state_dict(), 'step': self.step}
         with replace_file(self.path) as part:
             torch.save(state, part)
@@ -89,15 +98,15 @@ class Run:
     def load(self) -> None:
         """Go on from the saved state."""
         state = torch.load(self.path, map_location='cpu', weights_only=True)
-        self.net.load_state_dict(state['net'])
+        self.learner.load_state_dict(state['learner'])
         self.average.load_state_dict(state['average'])
         self.optimizer.load_state_dict(state['optimizer'])
         self.step = state['step']
 
-    def finish(self, config: TrainConfig) -> Path:
+    def finish(self, config: TrainConfig, margins: Mapping[str, float]) -> Path:
         """Write the averaged network, as far as it got, as a checkpoint with its provenance."""
         provenance = {'command': 'ivm train', 'steps': self.step, 'settings': asdict(config),
-                      'versions': versions(),
+                      'margins': dict(margins), 'versions': versions(),
                       'data': {folder: read_info(Path(folder)) for folder in config.data}}
         if config.init:  # what was learned before this run
             provenance['init'] = load_checkpoint(Path(config.init)).info['provenance']
@@ -105,7 +114,8 @@ class Run:
         return self.checkpoint
 
 
-def new_run(config: TrainConfig, encoder: TextEncoder, device: torch.device) -> Run:
+def new_run(config: TrainConfig, encoder: TextEncoder, device: torch.device,
+            vocabulary: tuple[str, ...] = ()) -> Run:
     """
     Start a run in its folder, or resume the one that is there.
 
@@ -118,21 +128,22 @@ def new_run(config: TrainConfig, encoder: TextEncoder, device: torch.device) -> 
         net.load_state_dict(load_checkpoint(Path(config.init)).net.state_dict())
     else:
         net.backbone.load_imagenet(find_imagenet_weights())
-    net.to(device).to(memory_format=torch.channels_last)
+    learner = Learner(net, len(vocabulary))
+    learner.to(device).to(memory_format=torch.channels_last)
     for parameter in net.backbone.blocks[:config.frozen_blocks].parameters():
         parameter.requires_grad_(False)
-    run = Run(Path(config.out), net, deepcopy(net).requires_grad_(False), _optimizer(net, config),
-              {'name': NAME, 'sha256': encoder.hash})
+    run = Run(Path(config.out), learner, deepcopy(net).requires_grad_(False),
+              _optimizer(learner, config), {'name': NAME, 'sha256': encoder.hash}, vocabulary)
     _keep_settings(run.folder, asdict(config))
     if run.path.is_file():
         run.load()
     return run
 
 
-def _optimizer(net: CompactNet, config: TrainConfig) -> torch.optim.AdamW:
-    backbone = [value for value in net.backbone.parameters() if value.requires_grad]
-    known = {id(value) for value in net.backbone.parameters()}
-    rest = [value for value in net.parameters() if id(value) not in known]
+def _optimizer(learner: Learner, config: TrainConfig) -> torch.optim.AdamW:
+    backbone = [value for value in learner.net.backbone.parameters() if value.requires_grad]
+    known = {id(value) for value in learner.net.backbone.parameters()}
+    rest = [value for value in learner.parameters() if id(value) not in known]
     # Decay pulls matrices to zero; biases, norms and the place map are not to be pulled.
     groups: list[dict[str, Any]] = []
     for values, rate in ((backbone, config.backbone_rate), (rest, 1.0)):

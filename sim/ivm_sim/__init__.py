@@ -11,3 +11,13 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+"""
+Simulation for ivm_ros: a table, things on it, an arm, sentences about them, and their truth.
+
+Importing this makes `IvmTabletop-v0` known to gymnasium; MuJoCo is imported when one is made.
+"""
+
+from gymnasium.envs.registration import register, registry
+
+if 'IvmTabletop-v0' not in registry:
+    register('IvmTabletop-v0', entry_point='ivm_sim.env:TabletopEnv')

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-`ivm-sim`: make datasets in simulation and look at them.
+`ivm-sim`: datasets, episodes, demonstrations and cloned policies in simulation.
 
 example: ivm-sim dataset --out data/train --scenes 2000 && ivm-sim look data/train
 """
@@ -27,12 +27,19 @@ import tyro
 
 from ivm_ros.config import ConfigError
 from ivm_ros.data.shards import DatasetError
+from ivm_sim.clones.config import CloneTraining
 from ivm_sim.dataset import DatasetConfig, write_dataset
+from ivm_sim.demos import DemosConfig, write_demos
+from ivm_sim.evaluate import evaluate, EvaluateConfig, table
 from ivm_sim.gl import GLError
 from ivm_sim.look import draw_sheet, LookConfig
+from ivm_sim.watch import watch, WatchConfig
 
-VERBS: dict[str, Callable[..., DatasetConfig | LookConfig]] = {
-    'dataset': DatasetConfig, 'look': LookConfig}
+Verb = (DatasetConfig | DemosConfig | LookConfig | WatchConfig | CloneTraining
+        | EvaluateConfig)
+VERBS: dict[str, Callable[..., Verb]] = {
+    'dataset': DatasetConfig, 'look': LookConfig, 'watch': WatchConfig, 'demos': DemosConfig,
+    'clone': CloneTraining, 'evaluate': EvaluateConfig}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,12 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = tyro.extras.subcommand_cli_from_dict(
             VERBS, prog='ivm-sim', description=__doc__.strip(), args=arguments)
-        if isinstance(config, LookConfig):
-            print(f'wrote {draw_sheet(config)}')
-        else:
-            info = write_dataset(config)
-            print(f'{info["rows"]} sentences about {info["scenes"]} pictures in {config.out}: '
-                  + ', '.join(f'{count} {kind}' for kind, count in info['kinds'].items()))
+        print('\n'.join(_run(config)))
     except KeyboardInterrupt:
         return _fail('stopped; the same command goes on where it was', 130)
     except BrokenPipeError:  # `ivm-sim ... | head`
@@ -54,6 +56,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigError, DatasetError, GLError, OSError) as error:
         return _fail(str(error), 2)
     return 0
+
+
+def _run(config: Verb) -> list[str]:
+    """Run a verb; return what to tell."""
+    if isinstance(config, LookConfig):
+        return [f'wrote {draw_sheet(config)}']
+    if isinstance(config, WatchConfig):
+        return watch(config)
+    if isinstance(config, DemosConfig):
+        info = write_demos(config)
+        return [f'{sum(info["kept"].values())} episodes, {info["steps"]} steps in {config.out}']
+    if isinstance(config, CloneTraining):
+        from ivm_sim.clones.train import clone  # torch takes seconds to import
+        return [f'wrote {clone(config)}']
+    if isinstance(config, EvaluateConfig):
+        return [*table(evaluate(config)), f'wrote {config.json}']
+    info = write_dataset(config)
+    return [f'{info["rows"]} sentences about {info["scenes"]} pictures in {config.out}: '
+            + ', '.join(f'{count} {kind}' for kind, count in info['kinds'].items())]
 
 
 def _fail(message: str, code: int) -> int:

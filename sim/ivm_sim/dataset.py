@@ -21,15 +21,10 @@ on a machine that cannot draw.
 
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import as_completed, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import chain, islice
 import json
-import multiprocessing
-from multiprocessing import util
-import os
 from pathlib import Path
 import shlex
 import sys
@@ -37,13 +32,12 @@ from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.console import Console
-from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TextColumn,
-                           TimeElapsedColumn, TimeRemainingColumn)
 
 from ivm_ros.config import check, Doc, Range
 from ivm_ros.data.shards import DatasetError, Row, shard_paths, write_info, write_shard
 from ivm_ros.files import replace_file
+from ivm_sim.objects import COLOURS, KINDS
+from ivm_sim.work import in_processes, progress_of
 
 EVAL_SEED = 900_000
 PLAN = 'plan.json'
@@ -64,6 +58,8 @@ class DatasetConfig:
     sentences: Annotated[int, Range(1, 50), Doc('Sentences about each picture, at most.')] = 6
     height: Annotated[int, Range(32, 4096), Doc('Height of the pictures in pixels.')] = 192
     width: Annotated[int, Range(32, 4096), Doc('Width of the pictures in pixels.')] = 256
+    relations: Annotated[float, Range(0, 100), Doc(
+        'Weight of sentences by place or size, relative to the usual; for training only.')] = 1.0
     shard: Annotated[int, Range(1), Doc('Scenes in one shard.')] = 256
     workers: Annotated[int, Range(1), Doc('Processes that render.')] = 1
 
@@ -88,7 +84,7 @@ def write_dataset(config: DatasetConfig) -> dict[str, Any]:
             raise DatasetError(f'{path} is beyond the {config.scenes} scenes asked for; delete '
                                'it or ask for more scenes')
     missing = [shard for shard in range(count) if not _finished(config, shard)]
-    with _progress() as progress:
+    with progress_of('scenes') as progress:
         done = config.scenes - sum(len(_scenes(config, shard)) for shard in missing)
         task = progress.add_task(str(folder), total=config.scenes, completed=done)
         for scenes in _each(config, missing):
@@ -98,35 +94,12 @@ def write_dataset(config: DatasetConfig) -> dict[str, Any]:
     return info
 
 
-def _progress() -> Progress:
-    return Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
-                    TextColumn('scenes'), TimeElapsedColumn(), TimeRemainingColumn(),
-                    console=Console(stderr=True))
-
-
 def _each(config: DatasetConfig, shards: list[int]) -> Iterator[int]:
     """Write shards, and yield numbers of scenes as they are finished."""
     if config.workers == 1 or len(shards) < 2:
         yield from _write_shards(config, shards)
         return
-    # An executor, not a `Pool`: that one waits forever for a worker that died.
-    with ProcessPoolExecutor(min(config.workers, len(shards)),
-                             multiprocessing.get_context('spawn'), _leave_at_once) as workers:
-        tasks = [workers.submit(_write_shard, config, shard) for shard in shards]
-        try:
-            for task in as_completed(tasks):
-                yield task.result()
-        except BrokenProcessPool as error:
-            raise DatasetError('a process that renders died (out of memory, or the OpenGL driver '
-                               'crashed); run the same command again to go on from what is '
-                               'written, with fewer --workers where memory is short') from error
-        finally:
-            workers.shutdown(wait=False, cancel_futures=True)
-
-
-def _leave_at_once() -> None:
-    """Have this worker end without the OpenGL driver's clean-up, which now and then hangs."""
-    util.Finalize(None, os._exit, (0,), exitpriority=-1000)
+    yield from in_processes(_write_shard, [(config, shard) for shard in shards], config.workers)
 
 
 def _write_shard(config: DatasetConfig, shard: int) -> int:
@@ -137,7 +110,8 @@ def _write_shards(config: DatasetConfig, shards: list[int]) -> Iterator[int]:
     from ivm_sim.pictures import pictures, rows_of
 
     scenes = chain.from_iterable(_scenes(config, shard) for shard in shards)
-    drawn = pictures(config.seed, scenes, config.sentences, config.height, config.width)
+    drawn = pictures(config.seed, scenes, config.sentences, config.height, config.width,
+                     config.relations)
     for shard in shards:
         rows: list[Row] = []
         for index, picture in islice(drawn, len(_scenes(config, shard))):
@@ -189,7 +163,8 @@ def _describe(config: DatasetConfig) -> dict[str, Any]:
     plan = asdict(config)
     del plan['out'], plan['workers']
     return {
-        **plan, 'command': shlex.join(['ivm-sim', *sys.argv[1:]]), 'rows': len(rows),
+        **plan, 'words': [*KINDS, *COLOURS],
+        'command': shlex.join(['ivm-sim', *sys.argv[1:]]), 'rows': len(rows),
         'kinds': dict(Counter(row['kind'] for row in rows)),
         'found': sum(row['found'] for row in rows),
         'needs_more_than_colour': sum(json.loads(row['extra'])['needs'] for row in rows),

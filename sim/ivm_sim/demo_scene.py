@@ -27,8 +27,9 @@ from ivm_ros.config import ConfigError
 from ivm_sim.dataset import EVAL_SEED
 from ivm_sim.demo_motion import LOOP, Motion, plan_motion
 from ivm_sim.language import Sentence, Speaker
-from ivm_sim.scene import ROBOT, Scene
+from ivm_sim.scene import Scene
 from ivm_sim.sight import CLEAR_PIXELS, see
+from ivm_sim.truth import ROBOT
 
 TRIES = 1500
 SMALL = 120, 160  # pixels of the pictures that plans are made with

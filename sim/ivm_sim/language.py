@@ -20,7 +20,7 @@ what only locates is not.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,7 @@ Rng = np.random.Generator
 # Wanted shares of the kinds of sentence; what a picture does not allow is drawn anew.
 SHARES = {'attribute': .24, 'plain': .12, 'pair': .20, 'all': .09, 'relation': .17,
           'superlative': .08, 'held': .30, 'absent': .10}
+RELATIONAL = ('relation', 'superlative')
 # A person may call one by the other's name, so 'absent' never depends on telling them apart.
 ALIKE = ({'gray', 'silver', 'white'}, {'gray', 'black'}, {'orange', 'brown'}, {'orange', 'red'},
          {'orange', 'yellow'}, {'teal', 'green'}, {'teal', 'blue'}, {'purple', 'pink'},
@@ -52,6 +53,9 @@ class Sentence:
         needs (bool): It takes more than a colour word to find them: a relation, two targets,
             another thing of the same colour or kind, or nothing there at all.
         detail (str): Relation or superlative used, or which way a thing is absent; else ''.
+        alike (tuple[int, ...]): Ids of the targets and of what they are singled out from by size
+            or place.
+        anchors (tuple[int, ...]): Ids of what only says where a target is.
     """
 
     text: str
@@ -59,6 +63,8 @@ class Sentence:
     targets: tuple[int, ...]
     needs: bool
     detail: str = ''
+    alike: tuple[int, ...] = ()
+    anchors: tuple[int, ...] = ()
 
 
 class Speaker:
@@ -74,10 +80,12 @@ class Speaker:
             'all': self._all, 'relation': self._relation, 'superlative': self._superlative,
             'held': self._held, 'absent': self._absent}
 
-    def sentences(self, count: int) -> list[Sentence]:
-        """Make up to `count` different sentences of mixed kinds."""
+    def sentences(self, count: int, relations: float = 1.0) -> list[Sentence]:
+        """Make up to `count` different sentences; `relations` weighs those by place or size."""
         made: dict[str, Sentence] = {}
-        kinds, shares = list(SHARES), np.array(list(SHARES.values()))
+        kinds = list(SHARES)
+        shares = np.array([share * (relations if kind in RELATIONAL else 1.0)
+                           for kind, share in SHARES.items()])
         for _ in range(count * 3):
             if len(made) == count:
                 break
@@ -116,7 +124,8 @@ class Speaker:
             return None
         text = pick(words.PAIR, self.rng).format(a=moved.text, b=goal.text, p=self._place(goal))
         return self._sentence(text, 'pair', (moved.thing, goal.thing),
-                              ' '.join(filter(None, (moved.detail, goal.detail))))
+                              ' '.join(filter(None, (moved.detail, goal.detail))),
+                              (moved, goal))
 
     def _all(self) -> Sentence | None:
         seed = self.names.any(self.names.clear)
@@ -137,7 +146,7 @@ class Speaker:
         if goal is None or goal.thing in group or any(t.on == goal.thing.id for t in group):
             return self._sentence(pick(words.ALL, self.rng).format(**names), 'all', group)
         text = pick(words.ALL_TO, self.rng).format(**names, b=goal.text, p=self._place(goal))
-        return self._sentence(text, 'all', (*group, goal.thing), 'goal')
+        return self._sentence(text, 'all', (*group, goal.thing), 'goal', (goal,))
 
     def _held(self) -> Sentence | None:
         held = [thing for thing in self.names.clear if thing.held]
@@ -147,7 +156,7 @@ class Speaker:
         goal = self.names.phrase(goal=True) if self.rng.random() < .25 else None
         if goal is not None and goal.thing is not held[0]:
             text = pick(words.PAIR, self.rng).format(a=text, b=goal.text, p=self._place(goal))
-            return self._sentence(text, 'held', (held[0], goal.thing), 'goal')
+            return self._sentence(text, 'held', (held[0], goal.thing), 'goal', (goal,))
         return self._sentence(pick(words.HELD_SINGLE, self.rng).format(x=text), 'held', held)
 
     def _held_text(self, asked: Description) -> str:
@@ -184,7 +193,8 @@ class Speaker:
             names = {'xs': asked.noun(self.rng, plural=True), 'x': asked.noun(self.rng)}
             return self._sentence(pick(words.ALL, self.rng).format(**names), 'absent', (), detail)
         text = pick(words.SINGLE, self.rng).format(x=text)
-        return self._sentence(text, 'absent', (), detail)
+        sentence = self._sentence(text, 'absent', (), detail)
+        return sentence if anchor is None else replace(sentence, anchors=(anchor.thing.id,))
 
     def _absent_pair(self, moved: str, detail: str) -> Sentence | None:
         """Both are absent: with one in view the right answer would be open to debate."""
@@ -204,7 +214,7 @@ class Speaker:
         if sort < .55 and seen:  # the kind is there, in other colours
             kind = pick(sorted(seen), self.rng)
             worn = {thing.colour for thing in self.things if thing.kind == kind}
-            free = _unlike(worn, sorted(colours - worn) if self.rng.random() < .7 else COLOURS)
+            free = unlike(worn, sorted(colours - worn) if self.rng.random() < .7 else COLOURS)
             return Description(kind, pick(free, self.rng)) if free else None
         if sort < .93:  # the kind is not there, its colour may be
             free = [kind for kind in KINDS if kind not in seen and not seen & {
@@ -212,7 +222,7 @@ class Speaker:
             colour = (pick(sorted(colours), self.rng)
                       if colours and self.rng.random() < .6 else None)
             return Description(pick(free, self.rng), colour) if free else None
-        free = _unlike(colours, COLOURS)
+        free = unlike(colours, COLOURS)
         return Description(None, pick(free, self.rng)) if free else None
 
     # --- helpers -----------------------------------------------------------------------------
@@ -221,20 +231,23 @@ class Speaker:
         text, form = pick(words.SINGLE, self.rng).format(x=phrase.text), self.rng.random()
         if form < .08:
             text = text.replace(phrase.text, phrase.text.removeprefix('the '), 1)
-        return self._sentence(text, kind, (phrase.thing,), phrase.detail)
+        return self._sentence(text, kind, (phrase.thing,), phrase.detail, (phrase,))
 
     def _sentence(self, text: str, kind: str, targets: Sequence[Thing],
-                  detail: str = '') -> Sentence:
+                  detail: str = '', phrases: Sequence[Phrase] = ()) -> Sentence:
         decoy = any(t.colour == other.colour or t.kind == other.kind for t in targets
                     for other in self.things if other not in targets)
+        alike = {t.id for t in (*targets, *(t for phrase in phrases for t in phrase.alike))}
+        anchors = {phrase.anchor.id for phrase in phrases if phrase.anchor}
         return Sentence(words.finish(text, self.rng), kind, tuple(t.id for t in targets),
-                        decoy or kind not in ('attribute', 'plain', 'all'), detail)
+                        decoy or kind not in ('attribute', 'plain', 'all'), detail,
+                        tuple(sorted(alike)), tuple(sorted(anchors)))
 
     def _place(self, goal: Phrase) -> str:
         return pick(words.PLACES[goal.thing.into], self.rng)
 
 
-def _unlike(worn: set[str], candidates: Iterable[str]) -> list[str]:
+def unlike(worn: set[str], candidates: Iterable[str]) -> list[str]:
     """Return the candidates that nobody would confuse with the colours worn."""
     return [colour for colour in candidates if colour not in worn
             and not any(colour in pair and pair & worn for pair in ALIKE)]

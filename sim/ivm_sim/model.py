@@ -81,8 +81,8 @@ def build(variant: int) -> tuple[mujoco.MjModel, list[Slot]]:
     spec.visual.quality.numquads = 2
     spec.visual.quality.shadowsize = 1024
     spec.visual.map.shadowclip = 1.2
-    _add_looks(spec, rng)
-    _add_room(spec)
+    add_looks(spec, rng)
+    add_room(spec)
     add_arm(spec)
     drawn = [(kind, size, _scale(size, rng)) for kind in KINDS for size in SLOT_SIZES]
     pool = [(f'{kind}_{i % len(SLOT_SIZES)}', kind, size, scale, draw(kind, scale, rng))
@@ -108,18 +108,25 @@ def _slot(model: mujoco.MjModel, name: str, kind: str, size: str, scale: float,
 def _add_object(spec: mujoco.MjSpec, name: str, parts: list[Part]) -> None:
     body = spec.worldbody.add_body(name=name, mocap=True, pos=(0, 0, -5))
     for index, part in enumerate(parts):
-        geom = body.add_geom(name=f'{name}_{index}', type=SHAPES[part.shape], pos=part.pos,
-                             quat=part.quat, group=HIDDEN, contype=0, conaffinity=0)
-        if part.vertices is not None and part.faces is not None:
-            mesh = spec.add_mesh(name=geom.name, uservert=part.vertices.ravel(),
-                                 userface=part.faces.ravel())
-            mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
-            geom.meshname = geom.name
-        else:
-            geom.size = (*part.size, 0, 0)[:3]
+        geom = add_part(spec, body, f'{name}_{index}', part)
+        geom.group, geom.contype, geom.conaffinity = HIDDEN, 0, 0
 
 
-def _add_looks(spec: mujoco.MjSpec, rng: np.random.Generator) -> None:
+def add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, part: Part) -> mujoco.MjsGeom:
+    """Add what a part looks like to a body."""
+    geom = body.add_geom(name=name, type=SHAPES[part.shape], pos=part.pos, quat=part.quat)
+    if part.vertices is not None and part.faces is not None:
+        mesh = spec.add_mesh(name=name, uservert=part.vertices.ravel(),
+                             userface=part.faces.ravel())
+        mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
+        geom.meshname = name
+    else:
+        geom.size = (*part.size, 0, 0)[:3]
+    return geom
+
+
+def add_looks(spec: mujoco.MjSpec, rng: np.random.Generator) -> None:
+    """Add the textures and materials of surfaces and things."""
     for index, picture in enumerate([*surfaces(rng, SURFACES), metal(rng)]):
         name = f'surface_{index}' if index < SURFACES else 'metal'
         cube = name == 'metal'
@@ -136,7 +143,8 @@ def _add_looks(spec: mujoco.MjSpec, rng: np.random.Generator) -> None:
         spec.add_material(name=name, specular=specular, shininess=shininess)
 
 
-def _add_room(spec: mujoco.MjSpec) -> None:
+def add_room(spec: mujoco.MjSpec) -> None:
+    """Add table, floor, walls, lamps, the camera and hidden boxes for the background."""
     world = spec.worldbody
     box, plane = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_PLANE
     world.add_geom(name='table', type=box, size=TABLE, pos=(0, 0, -TABLE[2]))

@@ -40,11 +40,22 @@ SUPERLATIVES = {
 
 @dataclass(frozen=True)
 class Phrase:
-    """A noun phrase with its article, and the one thing it means."""
+    """
+    A noun phrase with its article, and the one thing it means.
+
+    Attributes:
+        text (str): The phrase.
+        thing (Thing): What it means.
+        detail (str): Relation, superlative or 'size' where one singles it out; else ''.
+        alike (tuple[Thing, ...]): What it is singled out from, itself included; empty: alone.
+        anchor (Thing | None): What only says where it is.
+    """
 
     text: str
     thing: Thing
     detail: str = ''
+    alike: tuple[Thing, ...] = ()
+    anchor: Thing | None = None
 
 
 class Namer:
@@ -89,7 +100,7 @@ class Namer:
             for size, find in (('large', sight.largest), ('small', sight.smallest)):
                 if kind and asked.kind and find(group) is thing:
                     return Phrase(f'the {Description(kind, asked.colour, size).noun(self.rng)}',
-                                  thing, 'size')
+                                  thing, 'size', tuple(group))
         if len(self.fitting(asked)) > 1:
             return None
         return Phrase(f'the {asked.noun(self.rng)}', thing)
@@ -108,7 +119,8 @@ class Namer:
             return None
         where = (f'{anchor.thing.into} {anchor.text}' if relation == 'on'
                  else pick(words.RELATIONS[relation], self.rng).format(a=anchor.text))
-        return Phrase(f'the {asked.noun(self.rng)} {where}', found, relation)
+        return Phrase(f'the {asked.noun(self.rng)} {where}', found, relation, tuple(group),
+                      anchor.thing)
 
     def superlative_phrase(self) -> Phrase | None:
         """Mean the largest, leftmost, ... of several of a kind."""
@@ -120,7 +132,7 @@ class Namer:
         if found is None or not found.clear or not all(t.clear for t in group):
             return None
         text = pick(words.SUPERLATIVES[which], self.rng).format(x=asked.noun(self.rng))
-        return Phrase(text, found, which)
+        return Phrase(text, found, which, tuple(group))
 
     def alike(self, named: bool = False) -> tuple[Description, list[Thing]]:
         """Draw a description that fits two things or more, and these."""

@@ -28,8 +28,9 @@ import numpy as np
 from ivm_ros.data.shards import encode_image, encode_mask, Row
 from ivm_sim.dataset import EVAL_SEED
 from ivm_sim.language import Sentence, Speaker
-from ivm_sim.scene import ROBOT, Scene
+from ivm_sim.scene import Scene
 from ivm_sim.sight import see, Thing
+from ivm_sim.truth import ROBOT
 
 SCENES_PER_VARIANT = 256  # other proportions and textures after so many scenes
 FEWEST_CLEAR = 3
@@ -57,7 +58,7 @@ class Picture:
 
 
 def draw_picture(scene: Scene, rng: np.random.Generator, sentences: int, height: int = 192,
-                 width: int = 256) -> Picture:
+                 width: int = 256, relations: float = 1.0) -> Picture:
     """Vary a scene until enough of it is visible, render it and make sentences about it."""
     while True:
         scene.sample(rng)
@@ -66,7 +67,7 @@ def draw_picture(scene: Scene, rng: np.random.Generator, sentences: int, height:
         clear = sum(thing.clear for thing in things)
         if clear < FEWEST_CLEAR or (labels == ROBOT).mean() > MOST_ROBOT:
             continue
-        made = Speaker(things, rng).sentences(sentences)
+        made = Speaker(things, rng).sentences(sentences, relations)
         if made:
             view = scene.view
             camera = {'azimuth': view.azimuth, 'elevation': view.elevation, 'fovy': view.fovy,
@@ -76,31 +77,35 @@ def draw_picture(scene: Scene, rng: np.random.Generator, sentences: int, height:
 
 
 def pictures(seed: int, scenes: Iterable[int], sentences: int = 6, height: int = 192,
-             width: int = 256) -> Iterator[tuple[int, Picture]]:
+             width: int = 256, relations: float = 1.0) -> Iterator[tuple[int, Picture]]:
     """Yield (index, picture) of some scenes of a seed, quickest in ascending order."""
     for variant, indices in groupby(scenes, lambda index: index // SCENES_PER_VARIANT):
         with closing(Scene(seed * 1_000_000 + variant)) as scene:
             for index in indices:
                 rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
-                yield index, draw_picture(scene, rng, sentences, height, width)
+                yield index, draw_picture(scene, rng, sentences, height, width, relations)
 
 
 def rows_of(picture: Picture, seed: int, index: int) -> list[Row]:
     """Encode a picture and its sentences as dataset rows."""
     image, robot = encode_image(picture.image), _mask(picture, (ROBOT,))
+    labels = encode_mask(picture.labels)
     # Several sentences often mean the same things, and encoding is what takes long here.
     masks = {targets: _mask(picture, targets)
              for targets in {sentence.targets for sentence in picture.sentences}}
     names = {thing.id: f'{thing.colour} {thing.kind}' for thing in picture.things}
+    things = {str(thing.id): [thing.colour, thing.kind] for thing in picture.things}
     rows = []
     for number, sentence in enumerate(picture.sentences):
         extra = {'camera': picture.camera, 'objects': len(picture.things),
                  'needs': sentence.needs, 'detail': sentence.detail,
-                 'targets': [names[target] for target in sentence.targets]}
+                 'targets': [names[target] for target in sentence.targets],
+                 'things': things, 'alike': list(sentence.alike),
+                 'anchors': list(sentence.anchors)}
         rows.append(Row(
             f'{seed}-{index:07d}-{number}', image, sentence.text, sentence.kind,
             masks[sentence.targets], robot, bool(sentence.targets), 'ivm_sim', 'simulator',
-            split='eval' if seed >= EVAL_SEED else 'train', extra=extra))
+            split='eval' if seed >= EVAL_SEED else 'train', extra=extra, labels=labels))
     return rows
 
 

@@ -28,9 +28,9 @@ from ivm_sim.mj import mujoco
 from ivm_sim.model import build, HIDDEN, Slot
 from ivm_sim.robot import ArmPose, FINGERS, JOINTS, OPEN
 from ivm_sim.sampler import draw_items, Item
+from ivm_sim.truth import ROBOT
 from ivm_sim.view import draw_view, View
 
-ROBOT = 255  # id of the arm in `Scene.segment`
 HELD_SHARE = .15
 
 

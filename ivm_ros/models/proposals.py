@@ -1,0 +1,267 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+What things a picture shows, before any sentence: class-agnostic instance proposals.
+
+Each proposal has a centre (the peaks of a heat map, arXiv 1904.07850), a mask (a dynamic filter
+over shared features in a window around the centre, in the manner of arXiv 2003.05664 and
+1904.02689), and a feature that says what it is and where. The design is ours; the paper's
+generator has no notion of things. All of it runs once an image, however many sentences ask.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+import torch.nn.functional as F  # noqa: N812 (the field's own name)
+
+from ivm_ros.models.attention import gelu
+from ivm_ros.models.backbone import CHANNELS
+
+CELL = 8  # stride of the heat map
+WIDE, MIDDLE, FINE = 96, 32, 16  # channels of the pyramid at stride 8, 4 and 2
+BASIS = 6  # 1, x, y, x², xy, y²: what a window is made of
+WINDOW = 6  # offsets, sizes, slant and height of a window
+COLOURS = 6  # mean colour of the thing and of the picture
+PLACES = 7  # centre, spread, slant, area and foot, see `_places`
+PAIRS = 8  # how two things lie, see `_pairs`
+SCALE = 5.0  # of places and pairs, so that a decimetre in the picture weighs about one
+RADIUS = 0.085  # where a new window crosses zero, picture heights
+
+
+class Proposals(NamedTuple):
+    """
+    K things and, last, the robot.
+
+    Attributes:
+        heat (torch.Tensor): [I, h/8, w/8], logit that a thing's centre lies in a cell.
+        cells (torch.Tensor): int64 [I, K], index of each centre in the flattened heat map.
+        filters (torch.Tensor): [I, K, FINE], what to take of `pixels` for each thing's mask.
+        windows (torch.Tensor): [I, K, BASIS], the same of `curves`.
+        pixels (torch.Tensor): [I, FINE, h/2, w/2], see `draw`.
+        curves (torch.Tensor): [BASIS, h/2, w/2], see `basis`.
+        robot (torch.Tensor): [I, h/2, w/2], logits of the robot's pixels.
+        features (torch.Tensor): [I, K + 1, D], what each is, the robot last.
+        places (torch.Tensor): [I, K + 1, `PLACES`], where they are and how large.
+        pairs (torch.Tensor): [I, K + 1, K + 1, `PAIRS`], how they lie, as the row sees it.
+    """
+
+    heat: torch.Tensor
+    cells: torch.Tensor
+    filters: torch.Tensor
+    windows: torch.Tensor
+    pixels: torch.Tensor
+    curves: torch.Tensor
+    robot: torch.Tensor
+    features: torch.Tensor
+    places: torch.Tensor
+    pairs: torch.Tensor
+
+
+def narrow(channels: int, middle: int) -> nn.Sequential:
+    """Build a convolution as a product of two: fewer channels in the middle, half the time."""
+    return nn.Sequential(nn.Conv2d(channels, middle, 3, padding=1, bias=False),
+                         nn.Conv2d(middle, channels, 1), nn.ReLU(inplace=True))
+
+
+def grow(x: torch.Tensor) -> torch.Tensor:
+    """Double the size of a map bilinearly."""
+    return F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
+
+
+class Pyramid(nn.Module):
+    """Top-down pyramid over the backbone: maps at stride 8, 4 and 2, and the robot plane."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        two, four, eight, sixteen, thirty_two = CHANNELS
+        self.top = nn.Conv2d(thirty_two, WIDE, 1)
+        self.side16 = nn.Conv2d(sixteen, WIDE, 1)
+        self.side8 = nn.Conv2d(eight, WIDE, 1)
+        self.side4 = nn.Conv2d(four, MIDDLE, 1)
+        self.side2 = nn.Conv2d(two, FINE, 1)
+        self.mix8 = narrow(WIDE, 32)
+        self.down4 = nn.Conv2d(WIDE, MIDDLE, 1)
+        self.mix4 = narrow(MIDDLE, 16)
+        self.down2 = nn.Conv2d(MIDDLE, FINE, 1)
+        self.mix2 = nn.Sequential(nn.Conv2d(FINE, FINE, 3, padding=1), nn.ReLU(inplace=True))
+        self.robot = nn.Conv2d(FINE, 1, 1)
+
+    def forward(self, maps: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Turn backbone maps into maps at stride 8, 4, 2 and the robot's logits at stride 2."""
+        two, four, eight, sixteen, thirty_two = maps
+        p16 = F.relu_(self.side16(sixteen) + grow(self.top(thirty_two)))
+        p8 = self.mix8(F.relu_(self.side8(eight) + grow(p16)))
+        p4 = self.mix4(F.relu_(self.side4(four) + grow(self.down4(p8))))
+        p2 = self.mix2(F.relu_(self.side2(two) + grow(self.down2(p4))))
+        return p8, p4, p2, self.robot(p2).squeeze(1)
+
+
+class Proposer(nn.Module):
+    """
+    Finds things in the backbone's maps.
+
+    Args:
+        height: Of the canvas, pixels.
+        width: Of the canvas, pixels.
+        count: Number of proposals an image, K.
+        dim: Width of their features.
+    """
+
+    middles: torch.Tensor
+    quarters: torch.Tensor
+    halves: torch.Tensor
+
+    def __init__(self, height: int, width: int, count: int, dim: int) -> None:
+        super().__init__()
+        self.count = min(count, height * width // CELL ** 2)
+        self.pyramid = Pyramid()
+        self.heat = nn.Conv2d(WIDE, 1, 1)
+        self.filter = nn.Linear(WIDE, FINE)
+        self.window = nn.Linear(WIDE, WINDOW)
+        self.robot_feature = nn.Parameter(torch.randn(1, 1, WIDE) * 0.02)
+        self.name = nn.Sequential(
+            nn.Linear(2 * WIDE + MIDDLE + COLOURS + PLACES, 2 * dim), gelu(),
+            nn.Linear(2 * dim, dim))
+        nn.init.constant_(self.heat.get_parameter('bias'), -4.0)  # most cells hold no centre
+        nn.init.constant_(self.pyramid.robot.get_parameter('bias'), -2.0)
+        nn.init.zeros_(self.window.weight)
+        nn.init.zeros_(self.window.bias)
+        middles = basis(height // CELL, width // CELL)[1:3]
+        self.register_buffer('middles', middles.flatten(1).T.contiguous(), False)
+        self.register_buffer('quarters', basis(height // 4, width // 4), False)
+        self.register_buffer('halves', basis(height // 2, width // 2), False)
+
+    def forward(self, images: torch.Tensor, maps: list[torch.Tensor],
+                centres: torch.Tensor | None = None) -> Proposals:
+        """
+        Propose things.
+
+        Args:
+            images: float32 [I, 3, h, w], normalised.
+            maps: Of the backbone.
+            centres: bool [I, h/8, w/8], cells that must be proposed (training); None for none.
+        """
+        p8, p4, p2, robot = self.pyramid(maps)
+        heat = self.heat(p8).squeeze(1)
+        cells = top_cells(heat.detach(), self.count, centres)  # [I, K]
+        flat8 = p8.flatten(2).transpose(1, 2)  # [I, h/8 * w/8, WIDE]
+        at = take(flat8, cells)  # [I, K, WIDE]
+        with torch.autocast(images.device.type, enabled=False):  # squares need the precision
+            filters, windows = self.filter(at.float()), self._windows(at.float(), cells)
+            pixels = p2.float()
+            # A mean of logits is the logit of the mean pixel: a quarter of the work.
+            masks = draw(filters, windows, F.avg_pool2d(pixels, 2), self.quarters)
+            masks = torch.cat((masks, F.avg_pool2d(robot[:, None].float(), 2)), 1)
+            quarter = masks.detach().sigmoid()  # [I, K + 1, h/4, w/4]
+            places = self._places(quarter.flatten(2))  # [I, K + 1, PLACES]
+        # Means need no pooling first: every second, or every fourth, pixel has the same.
+        at = torch.cat((at, self.robot_feature.expand(len(at), -1, -1)), 1)
+        seen = torch.cat((
+            at, _mean(quarter[..., ::2, ::2], p8), _mean(quarter, p4),
+            self._colours(quarter, images[..., 2::4, 2::4]), places), 2)
+        return Proposals(heat, cells, filters, windows, pixels, self.halves, robot,
+                         self.name(seen), SCALE * places, SCALE * _pairs(places))
+
+    def _windows(self, at: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+        """Give the window of each proposal as weights of `basis`; [I, K, BASIS]."""
+        raw = self.window(at)  # right, down, wide, high, slant, level
+        place = F.embedding(cells, self.middles) + 0.1 * raw[..., :2]  # [I, K, 2], picture heights
+        # Inverse variances of a bell that falls from 2 to 0 at `RADIUS` before training.
+        steep = 4 / RADIUS ** 2 * torch.exp(-raw[..., 2:4].clamp(-4, 4))  # [I, K, 2]
+        slant = 0.95 * torch.tanh(raw[..., 4:5]) * steep.prod(2, keepdim=True).sqrt()
+        # level - (a (u-x)² + 2c (u-x)(v-y) + b (v-y)²) / 2, as a sum over 1, u, v, u², uv, v².
+        slope = steep * place + slant * place.flip(2)
+        level = 2 + raw[..., 5:] - (slope * place).sum(2, keepdim=True) / 2
+        half = steep / -2
+        return torch.cat((level, slope, half[..., :1], -slant, half[..., 1:]), 2)
+
+    def _places(self, weights: torch.Tensor) -> torch.Tensor:
+        """Centre, log spread, slant, log area and foot of shares [I, K + 1, h/4 * w/4]."""
+        mass, x, y, xx, xy, yy = (weights @ self.quarters.flatten(1).T).unbind(2)  # [I, K + 1]
+        whole = mass + 1e-3
+        x, y = x / whole, y / whole
+        wide = (xx / whole - x * x).clamp_min(1e-5).sqrt()
+        high = (yy / whole - y * y).clamp_min(1e-5).sqrt()
+        slant = (xy / whole - x * y) / (wide * high)
+        return torch.stack((x, y, wide.log() / 2, high.log() / 2, slant.clamp(-1, 1),
+                            (mass / weights.shape[2] + 1e-4).log() / 4, y + 2 * high), 2)
+
+    def _colours(self, quarter: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """Mean colour of each thing, beside that of the picture."""
+        whole = images.mean((2, 3))[:, None].expand(-1, quarter.shape[1], -1)
+        return torch.cat((_mean(quarter, images), whole), 2)
+
+
+def top_cells(heat: torch.Tensor, count: int, centres: torch.Tensor | None = None
+              ) -> torch.Tensor:
+    """Pick the `count` best peaks of heat [I, h, w], `centres` first; int64 [I, count]."""
+    peaks = torch.where(heat == F.max_pool2d(heat, 3, 1, 1), heat, heat - 100)
+    if centres is not None:
+        peaks = torch.where(centres, heat + 1000, peaks)
+    return peaks.flatten(1).topk(count, 1).indices
+
+
+def take(values: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+    """Take rows of values [B, N, C] by which int64 [B, M]; [B, M, C]."""
+    return values.gather(1, which[..., None].expand(-1, -1, values.shape[2]))
+
+
+def draw(filters: torch.Tensor, windows: torch.Tensor, pixels: torch.Tensor,
+         curves: torch.Tensor) -> torch.Tensor:
+    """
+    Draw masks: filtered features and, where the thing may be, a window.
+
+    Args:
+        filters: [I, K, FINE].
+        windows: [I, K, BASIS].
+        pixels: [I, FINE, h, w].
+        curves: [BASIS, h, w].
+
+    Returns:
+        Logits [I, K, h, w].
+    """
+    masks = torch.baddbmm(windows @ curves.flatten(1), filters, pixels.flatten(2))
+    return masks.unflatten(2, curves.shape[1:])
+
+
+def basis(rows: int, columns: int) -> torch.Tensor:
+    """
+    Give 1, x, y, x², xy, y² of the middles of cells; [BASIS, rows, columns].
+
+    x and y are in picture heights, from the middle of the picture.
+    """
+    y = ((torch.arange(rows) + 0.5) / rows - 0.5)[:, None].expand(rows, columns)
+    x = ((torch.arange(columns) + 0.5 - columns / 2) / rows).expand(rows, columns)
+    return torch.stack((torch.ones_like(x), x, y, x * x, x * y, y * y))
+
+
+def _mean(shares: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+    """Average features [I, C, h, w] over the pixels of things [I, K, h, w]; [I, K, C]."""
+    weights = shares.flatten(2)
+    weights = weights / (weights.sum(2, keepdim=True) + 1e-3)
+    return weights.to(features.dtype) @ features.flatten(2).transpose(1, 2)
+
+
+def _pairs(places: torch.Tensor) -> torch.Tensor:
+    """Tell how the second thing lies as the first sees it; [I, K, PLACES] -> [I, K, K, PAIRS]."""
+    apart = places[:, None] - places[:, :, None]  # [I, K, K, PLACES]
+    x, y, wide, high, _, area, foot = apart.unbind(3)
+    square = apart[..., :2] ** 2
+    away = torch.sqrt(square.sum(3) + 1e-6)
+    reach = (4 * places[..., 2:4]).exp() * 4  # squares of twice the spread, of x and y
+    # Where the second's centre lies in the first's extent, and the other way round.
+    inside = [torch.exp(-(square / extent).sum(3))
+              for extent in (reach[:, :, None], reach[:, None])]
+    return torch.stack((x, y, away, foot, area, wide + high, *inside), 3)

@@ -1,0 +1,85 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+The generator with the heads that only training has (our choice).
+
+A mask says little about why: which things are mugs, what "left of the pan" starts from. Where the
+dataset labels its things, two linear heads are asked that, of features on the way to the mask.
+They are thrown away with the run; what ships is the generator alone.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from ivm_ros.models.compact import Choice, CompactNet, paint
+from ivm_ros.models.proposals import draw, Proposals
+from ivm_ros.sample import Batch
+
+MENTIONED = 2  # what a sentence chooses from, what only says where
+
+
+class Answers(NamedTuple):
+    """
+    What losses judge.
+
+    Attributes:
+        proposals (Proposals): Of I images.
+        masks (torch.Tensor): [I, K, h/2, w/2], logits of every proposal's pixels.
+        choice (Choice): Of B sentences.
+        target (torch.Tensor | None): [B, h/2, w/2], logits; None where all images are labelled,
+            since what is meant and what belongs to a thing are then judged apart.
+        names (torch.Tensor): [I, K, W], logits of the words that name each proposal.
+        mentioned (torch.Tensor): [B, K, 2], logits of the second and third of `Batch.roles`.
+    """
+
+    proposals: Proposals
+    masks: torch.Tensor
+    choice: Choice
+    target: torch.Tensor | None
+    names: torch.Tensor
+    mentioned: torch.Tensor
+
+
+class Learner(nn.Module):
+    """
+    The generator's network together with the heads that only training has.
+
+    Args:
+        net: The generator's network.
+        vocabulary: Number of words, 0 where the data labels nothing.
+    """
+
+    def __init__(self, net: CompactNet, vocabulary: int) -> None:
+        super().__init__()
+        self.net = net
+        self.names = nn.Linear(net.config.dim, vocabulary)
+        self.mentioned = nn.Linear(net.config.dim, MENTIONED)
+        for head in (self.names, self.mentioned):
+            if head.out_features:
+                nn.init.constant_(head.bias, -3.0)  # most words do not fit
+
+    def forward(self, batch: Batch) -> Answers:
+        """Answer all that a batch asks; the centres of labelled things are always proposed."""
+        net = self.net
+        proposals = net.proposer(batch.images, net.backbone(batch.images), batch.heat == 1)
+        with torch.autocast(batch.images.device.type, enabled=False):
+            masks = draw(proposals.filters, proposals.windows, proposals.pixels,
+                         proposals.curves)
+        choice = net.chooser(proposals, batch.tokens, batch.token_mask, batch.image_index)
+        target = None if bool(batch.labelled.all()) else paint(
+            proposals, choice.meant, batch.image_index, net.margins)
+        return Answers(proposals, masks, choice, target, self.names(proposals.features[:, :-1]),
+                       self.mentioned(choice.halfway))
