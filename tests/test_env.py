@@ -82,7 +82,8 @@ def test_equal_seeds_give_equal_rollouts(make):
 def test_gymnasium_runs_several_at_once():
     def one():
         return gymnasium.make('ivm_sim:IvmTabletop-v0', task='pick', size=32)
-    envs = AsyncVectorEnv([one, one])
+    # Not by fork, which copies an OpenGL driver in use, and then waits for it for ever.
+    envs = AsyncVectorEnv([one, one], context='spawn')
     try:
         first, _ = envs.reset(seed=[5, 6])
         assert first['front'].shape == (2, 32, 32, 3)
