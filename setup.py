@@ -67,7 +67,8 @@ EXTRAS = {
     'foundation': ['accelerate>=1,<2'],
     # pytest 9 breaks ROS' launch_testing.
     'test': ['pytest>=7.4,<9', 'pytest-rerunfailures>=14,<17',
-             'pytest-timeout>=2.3,<3', 'hypothesis>=6.100,<7'],
+             'pytest-timeout>=2.3,<3', 'hypothesis>=6.100,<7',
+             'imageio>=2.14,<3'],  # gymnasium's own MuJoCo environments need it
     'lint': [
         'ruff>=0.14,<0.18', 'mypy>=1.18,<3', 'types-PyYAML>=6,<7', 'catkin-pkg>=1,<2',
         # The linters of ROS, and what its flake8 rules consist of.

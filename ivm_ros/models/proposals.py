@@ -71,8 +71,11 @@ class Proposals(NamedTuple):
 
 def narrow(channels: int, middle: int) -> nn.Sequential:
     """Build a convolution as a product of two: fewer channels in the middle, half the time."""
-    return nn.Sequential(nn.Conv2d(channels, middle, 3, padding=1, bias=False),
-                         nn.Conv2d(middle, channels, 1), nn.ReLU(inplace=True))
+    first = nn.Conv2d(channels, middle, 3, padding=1, bias=False)
+    second = nn.Conv2d(middle, channels, 1)
+    nn.init.kaiming_normal_(first.weight, nonlinearity='linear')  # keeps the size of what passes
+    nn.init.kaiming_normal_(second.weight)
+    return nn.Sequential(first, second, nn.ReLU(inplace=True))
 
 
 def grow(x: torch.Tensor) -> torch.Tensor:
