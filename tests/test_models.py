@@ -240,12 +240,12 @@ def test_the_readme_shows_the_quality_that_was_measured():
     quality = json.loads(SHIPPED.with_suffix('.json').read_text())['quality']
     shown = (Path(__file__).parents[1] / 'README.md').read_text()
     target, references = quality['target'], quality['references']
-    for title, values in (
-            ('target, mean IoU', [entry['mean_iou'] for entry in (
+    for title, digits, values in (
+            ('target, mean IoU', 2, [entry['mean_iou'] for entry in (
                 target, references['keep_all'], references['hsv_words'])]),
-            ('target, IoU above 0.5', [entry['iou50'] for entry in (
+            ('target, IoU above 0.5', 2, [entry['iou50'] for entry in (
                 target, references['keep_all'], references['hsv_words'])]),
-            ('robot, mean IoU', [quality['robot']['mean_iou']]),
-            ('is it in view at all, AUROC', [quality['found']['auroc']])):
-        row = f'| {title} | ' + ' | '.join(f'{value:.2f}' for value in values)
+            ('robot, mean IoU', 2, [quality['robot']['mean_iou']]),
+            ('is it in view at all, AUROC', 3, [quality['found']['auroc']])):
+        row = f'| {title} | ' + ' | '.join(f'{value:.{digits}f}' for value in values)
         assert row in shown, f'README.md lacks {row!r}'

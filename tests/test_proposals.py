@@ -36,10 +36,17 @@ def test_peaks_come_best_first_and_wanted_cells_before_them():
     heat = torch.tensor([[[5.0, 4.0, 0.0, 0.0, 1.0],
                           [0.0, 0.0, 0.0, 0.0, 0.0],
                           [0.0, 0.0, 0.0, 3.0, 2.0]]])
-    assert top_cells(heat, 3).tolist() == [[0, 13, 4]]  # 4.0 and 2.0 stand beside higher ones
+    assert top_cells(heat, 4).tolist() == [[0, 13, 1, 4]]  # 4.0 is beside 5.0: counts as 2.0
     wanted = torch.zeros_like(heat, dtype=torch.bool)
     wanted[0, 1, 1] = True
     assert top_cells(heat, 3, wanted).tolist() == [[6, 0, 13]]
+
+
+def test_things_that_touch_are_both_proposed():
+    """A centre beside a hotter one comes before the cold cells of the table."""
+    heat = torch.full((1, 6, 8), -6.0)
+    heat[0, 2, 3], heat[0, 2, 4], heat[0, 5, 7] = 2.0, 1.0, -3.0
+    assert top_cells(heat, 3).tolist() == [[2 * 8 + 3, 2 * 8 + 4, 5 * 8 + 7]]
 
 
 def test_basis_is_in_picture_heights_from_the_middle():
@@ -110,9 +117,9 @@ def test_opposite_words_prefer_opposite_places():
     shown = Proposals(*[nothing] * 7, torch.zeros(1, 4, 32), places, torch.zeros(1, 4, 4, 8))
     index = torch.tensor([0, 0])
     with torch.no_grad():
-        before = chooser(shown, words, given, index).meant
+        before = chooser(shown, chooser.listen(words, given), index).meant
         chooser.prefer.weight[0, 0] = 3  # along x
-        after = chooser(shown, words, given, index).meant
+        after = chooser(shown, chooser.listen(words, given), index).meant
     shift = 3 * places[0, :3, 0]
     assert torch.allclose(after - before, torch.stack((shift, -shift)), atol=1e-4)
 

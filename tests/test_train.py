@@ -343,3 +343,4 @@ def test_training_learns(tmp_path, toy_dataset):
     losses = [event.value for event in events.Scalars('loss')]
     assert np.mean(losses[-5:]) < 0.5 * losses[0]
     assert events.Scalars('validation/iou')[-1].value > 0.6
+    assert events.Scalars('validation/robot_iou')[-1].value > 0.5

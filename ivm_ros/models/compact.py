@@ -52,7 +52,7 @@ class CompactConfig:
     dim: Annotated[int, Range(16, 512), Doc('Width of the attention layers.')] = 128
     depth: Annotated[int, Range(1, 12), Doc('Number of attention layers.')] = 4
     heads: Annotated[int, Range(1, 16), Doc('Attention heads.')] = 4
-    proposals: Annotated[int, Range(1, 256), Doc('Things looked at in an image, at most.')] = 24
+    proposals: Annotated[int, Range(1, 256), Doc('Things looked at in an image, at most.')] = 28
 
     def __post_init__(self) -> None:
         """Refuse sizes that the strides do not divide."""
@@ -63,6 +63,23 @@ class CompactConfig:
         if self.dim % self.heads:
             raise ConfigError(f'CompactConfig: wanted a dim that heads divides, got {self.dim} '
                               f'and {self.heads}')
+
+
+class Heard(NamedTuple):
+    """
+    Sentences as the chooser takes them, whatever the picture shows.
+
+    Attributes:
+        words (torch.Tensor): [B, T, D].
+        mask (torch.Tensor): bool [B, T], False on padding.
+        directions (torch.Tensor): [B, L * H, `LIE`], what each says of how things lie.
+        preferred (torch.Tensor): [B, `PLACES`], what each says of where a thing is.
+    """
+
+    words: torch.Tensor
+    mask: torch.Tensor
+    directions: torch.Tensor
+    preferred: torch.Tensor
 
 
 class Choice(NamedTuple):
@@ -121,28 +138,37 @@ class Chooser(nn.Module):
         self.found = nn.Sequential(nn.Linear(dim + 1, dim), gelu(), nn.Linear(dim, 1))
         nn.init.constant_(self.meant.get_parameter('bias'), -2.0)  # most things are not meant
 
-    def forward(self, proposals: Proposals, tokens: torch.Tensor, token_mask: torch.Tensor,
-                image_index: torch.Tensor) -> Choice:
+    def listen(self, tokens: torch.Tensor, token_mask: torch.Tensor) -> Heard:
+        """
+        Do what needs no picture, so that a stream under one sentence does it once.
+
+        Args:
+            tokens: float32 [B, T, 768] states of the sentence encoder.
+            token_mask: bool [B, T].
+        """
+        said = _mean(tokens, token_mask)  # [B, 768]
+        return Heard(self.text_in(tokens) + self.kinds[0], token_mask,
+                     self.direct(said).unflatten(1, (-1, LIE)), self.prefer(said))
+
+    def forward(self, proposals: Proposals, heard: Heard, image_index: torch.Tensor) -> Choice:
         """
         Choose among the proposals of each sentence's image.
 
         Args:
             proposals: Of I images.
-            tokens: float32 [B, T, 768] states of the sentence encoder.
-            token_mask: bool [B, T].
+            heard: B sentences.
             image_index: int64 [B], which image each sentence is about.
         """
+        words = heard.words
         things = self.thing_in(proposals.features) + self.place_in(proposals.places)
         things = each(things + self.kinds[1], image_index)  # [B, K + 1, D]
-        words = self.text_in(tokens) + self.kinds[0]  # [B, T, D]
         states = torch.cat((self.query.expand(len(words), -1, -1), things, words), 1)
         wanted = 1 + things.shape[1]
         # Geometry between things, nothing between others, and padding is not looked at.
-        said = _mean(tokens, token_mask)  # [B, 768]
-        lie = self._lie(proposals.pairs, said, image_index)  # [B, L * H, K + 1, K + 1]
+        lie = self._lie(proposals.pairs, heard.directions, image_index)  # [B, L * H, K+1, K+1]
         bias = F.pad(lie, (1, words.shape[1], 1, words.shape[1]))  # [B, L * H, N, N]
-        if len(tokens) > 1:  # a sentence alone has no padding
-            unseen = F.pad(~token_mask, (wanted, 0)) * HIDDEN  # [B, N]
+        if len(words) > 1:  # a sentence alone has no padding
+            unseen = F.pad(~heard.mask, (wanted, 0)) * HIDDEN  # [B, N]
             bias = bias + unseen[:, None, None]
         biases = bias.chunk(len(self.layers), 1)  # L times [B, H, N, N]
         halfway = states
@@ -153,21 +179,21 @@ class Chooser(nn.Module):
                 halfway = states
         states = self.out(states)
         places = each(proposals.places[:, :-1], image_index)
-        preferred = places @ self.prefer(said)[:, :, None]  # [B, K, 1]
+        preferred = places @ heard.preferred[:, :, None]  # [B, K, 1]
         meant = (self.meant(states[:, 1:-1]) + preferred).squeeze(2)  # [B, K]
         best = meant.detach().amax(1, keepdim=True)
         found = self.found(torch.cat((states[:, 0], best), 1)).squeeze(1)
         return Choice(meant, found, halfway[:, 1:wanted - 1])
 
-    def _lie(self, pairs: torch.Tensor, said: torch.Tensor, image_index: torch.Tensor
+    def _lie(self, pairs: torch.Tensor, directions: torch.Tensor, image_index: torch.Tensor
              ) -> torch.Tensor:
         """Bias of attention by how things lie, and by what the sentence says of that."""
         hidden = self.pairs[:2](pairs)  # [I, K + 1, K + 1, LIE]
-        common = self.pairs[2](hidden).permute(0, 3, 1, 2)  # [I, L * H, K + 1, K + 1]
-        weights = self.direct(said).unflatten(1, (-1, LIE))  # [B, L * H, LIE]
         hidden = each(hidden.flatten(1, 2).transpose(1, 2), image_index)  # [B, LIE, (K + 1)²]
-        own = (weights @ hidden).unflatten(2, pairs.shape[1:3])
-        return each(common, image_index) + own
+        last = self.pairs.get_submodule('2')
+        weights = last.get_parameter('weight') + directions  # [B, L * H, LIE]
+        lie = weights @ hidden + last.get_parameter('bias')[:, None]
+        return lie.unflatten(2, pairs.shape[1:3])
 
 
 def _mean(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -205,8 +231,9 @@ def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
     pixels = each(proposals.pixels, image_index)
     with torch.autocast(meant.device.type, enabled=False):
         masks = draw(filters, windows, pixels, proposals.curves)  # [B, M, h/2, w/2]
+    # min(mask + pixel, meant + thing), with one sum less over all pixels.
     pixel, thing = margins
-    return torch.minimum(masks + pixel, (best + thing)[:, :, None, None]).amax(1)
+    return torch.minimum(masks, (best + thing - pixel)[:, :, None, None]).amax(1) + pixel
 
 
 def at_least_one(choice: Choice) -> torch.Tensor:
@@ -245,7 +272,11 @@ class CompactNet(nn.Module):
             token_mask: bool [B, T].
             image_index: int64 [B], which image each sentence is about.
         """
+        return self.look(images, self.chooser.listen(tokens, token_mask), image_index)
+
+    def look(self, images: torch.Tensor, heard: Heard, image_index: torch.Tensor) -> Prediction:
+        """Predict masks for sentences that were listened to before."""
         proposals = self.proposer(images, self.backbone(images))
-        choice = self.chooser(proposals, tokens, token_mask, image_index)
+        choice = self.chooser(proposals, heard, image_index)
         target = paint(proposals, at_least_one(choice), image_index, self.margins)
         return Prediction(target, proposals.robot, choice.found)

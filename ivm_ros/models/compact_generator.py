@@ -21,6 +21,7 @@ import torch
 
 from ivm_ros.image import from_canvas, letterbox_of, to_canvas
 from ivm_ros.models.checkpoint import Checkpoint
+from ivm_ros.models.compact import Heard
 from ivm_ros.models.pixels import normalise
 from ivm_ros.models.text import NAME, TextEncoder, TextEncoderError
 from ivm_ros.sample import Mask
@@ -49,6 +50,7 @@ class CompactGenerator:
         self.half = half and encoder.device.type == 'cuda'
         self.net = checkpoint.net.to(encoder.device).to(memory_format=torch.channels_last)
         self.canvas = (self.net.config.height, self.net.config.width)
+        self._heard: dict[tuple[str, ...], Heard] = {}
 
     @property
     def info(self) -> dict[str, Any]:
@@ -64,12 +66,17 @@ class CompactGenerator:
         """Mask each uint8 [H, W, 3] image by the sentence of the same place, in one batch."""
         boxes = [letterbox_of((image.shape[0], image.shape[1]), self.canvas) for image in images]
         pixels = np.stack([to_canvas(image, box) for image, box in zip(images, boxes)])
-        tokens, token_mask = self._encoder(instructions)
         index = torch.arange(len(images), device=self._encoder.device)
         with torch.autocast('cuda', torch.float16, enabled=self.half):
-            prediction = self.net(normalise(pixels, self._encoder.device), tokens, token_mask,
-                                  index)
+            prediction = self.net.look(normalise(pixels, self._encoder.device),
+                                       self._listen(tuple(instructions)), index)
         planes = torch.stack((prediction.target, prediction.robot), 1).float().sigmoid()
         found = prediction.found.float().sigmoid().tolist()
         return [Mask(from_canvas(target, box), from_canvas(robot, box), score)
                 for (target, robot), box, score in zip(planes.cpu().numpy(), boxes, found)]
+
+    def _listen(self, instructions: tuple[str, ...]) -> Heard:
+        """Listen to sentences; those of the last call are kept, as a stream repeats them."""
+        if instructions not in self._heard:
+            self._heard = {instructions: self.net.chooser.listen(*self._encoder(instructions))}
+        return self._heard[instructions]

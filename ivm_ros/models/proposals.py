@@ -169,11 +169,11 @@ class Proposer(nn.Module):
             masks = torch.cat((masks, F.avg_pool2d(robot[:, None].float(), 2)), 1)
             quarter = masks.detach().sigmoid()  # [I, K + 1, h/4, w/4]
             places = self._places(quarter.flatten(2))  # [I, K + 1, PLACES]
+            shares, coarse = _shares(quarter), _shares(quarter[..., ::2, ::2])
         # Means need no pooling first: every second, or every fourth, pixel has the same.
         at = torch.cat((at, self.robot_feature.expand(len(at), -1, -1)), 1)
-        seen = torch.cat((
-            at, _mean(quarter[..., ::2, ::2], p8), _mean(quarter, p4),
-            self._colours(quarter, images[..., 2::4, 2::4]), places), 2)
+        seen = torch.cat((at, _mean(coarse, p8), _mean(shares, p4),
+                          self._colours(shares, images[..., 2::4, 2::4]), places), 2)
         return Proposals(heat, cells, filters, windows, pixels, self.halves, robot,
                          self.name(seen), SCALE * places, SCALE * _pairs(places))
 
@@ -201,19 +201,26 @@ class Proposer(nn.Module):
         return torch.stack((x, y, wide.log() / 2, high.log() / 2, slant.clamp(-1, 1),
                             (mass / weights.shape[2] + 1e-4).log() / 4, y + 2 * high), 2)
 
-    def _colours(self, quarter: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    def _colours(self, shares: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         """Mean colour of each thing, beside that of the picture."""
-        whole = images.mean((2, 3))[:, None].expand(-1, quarter.shape[1], -1)
-        return torch.cat((_mean(quarter, images), whole), 2)
+        whole = images.mean((2, 3))[:, None].expand(-1, shares.shape[1], -1)
+        return torch.cat((_mean(shares, images), whole), 2)
 
 
 def top_cells(heat: torch.Tensor, count: int, centres: torch.Tensor | None = None
               ) -> torch.Tensor:
-    """Pick the `count` best peaks of heat [I, h, w], `centres` first; int64 [I, count]."""
-    peaks = torch.where(heat == F.max_pool2d(heat, 3, 1, 1), heat, heat - 100)
+    """
+    Pick the `count` best cells of heat [I, h, w], `centres` first; int64 [I, count].
+
+    A cell beside a hotter one loses one, and what it is colder by. To drop it altogether would
+    lose things that touch others: one thing in thirty (`docs/dev/plan.md`).
+    """
+    beside = torch.maximum(F.max_pool2d(heat, (3, 1), 1, (1, 0)),
+                           F.max_pool2d(heat, (1, 3), 1, (0, 1)))
+    scores = 2 * heat - beside - (beside > heat).to(heat.dtype)
     if centres is not None:
-        peaks = torch.where(centres, heat + 1000, peaks)
-    return peaks.flatten(1).topk(count, 1).indices
+        scores = torch.where(centres, heat + 1000, scores)
+    return scores.flatten(1).topk(count, 1).indices
 
 
 def take(values: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
@@ -250,11 +257,15 @@ def basis(rows: int, columns: int) -> torch.Tensor:
     return torch.stack((torch.ones_like(x), x, y, x * x, x * y, y * y))
 
 
+def _shares(masks: torch.Tensor) -> torch.Tensor:
+    """Scale masks [I, K, h, w] to sums of one, less where nearly empty; [I, K, h * w]."""
+    weights = masks.flatten(2)
+    return weights / (weights.sum(2, keepdim=True) + 1e-3)
+
+
 def _mean(shares: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    """Average features [I, C, h, w] over the pixels of things [I, K, h, w]; [I, K, C]."""
-    weights = shares.flatten(2)
-    weights = weights / (weights.sum(2, keepdim=True) + 1e-3)
-    return weights.to(features.dtype) @ features.flatten(2).transpose(1, 2)
+    """Average features [I, C, h, w] over things by shares [I, K, h * w]; [I, K, C]."""
+    return shares.to(features.dtype) @ features.flatten(2).transpose(1, 2)
 
 
 def _pairs(places: torch.Tensor) -> torch.Tensor:

@@ -78,7 +78,8 @@ class Learner(nn.Module):
         with torch.autocast(batch.images.device.type, enabled=False):
             masks = draw(proposals.filters, proposals.windows, proposals.pixels,
                          proposals.curves)
-        choice = net.chooser(proposals, batch.tokens, batch.token_mask, batch.image_index)
+        heard = net.chooser.listen(batch.tokens, batch.token_mask)
+        choice = net.chooser(proposals, heard, batch.image_index)
         target = None if bool(batch.labelled.all()) else paint(
             proposals, choice.meant, batch.image_index, net.margins)
         return Answers(proposals, masks, choice, target, self.names(proposals.features[:, :-1]),

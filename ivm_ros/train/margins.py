@@ -55,7 +55,8 @@ def tune_margins(net: CompactNet, encoder: TextEncoder, scenes: Scenes, images: 
     for step in range(len(scenes) // min(images, len(scenes))):
         batch = to_batch(batches[step], encoder)
         proposals = net.proposer(batch.images, net.backbone(batch.images))
-        choice = net.chooser(proposals, batch.tokens, batch.token_mask, batch.image_index)
+        heard = net.chooser.listen(batch.tokens, batch.token_mask)
+        choice = net.chooser(proposals, heard, batch.image_index)
         for margins in product(PIXELS, THINGS):
             target = paint(proposals, at_least_one(choice), batch.image_index,
                            torch.tensor(margins))
