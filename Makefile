@@ -7,16 +7,19 @@ PY := $(VENV)/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint bench clean distclean
+.PHONY: help setup demo closed-loop test check lint bench clean distclean
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup:  ## make the virtual environment that all others use (they call it themselves)
 	@bash scripts/setup.sh
 
 demo: setup  ## simulated camera -> ivm_node -> recorder over ROS 2; pictures and figures in demo/
 	$(PY) -m ivm_sim.demo $(ARGS)
+
+closed-loop: setup  ## a cloned policy in simulation over ROS 2: ARGS="--weights POLICY.safetensors"
+	$(PY) -m ivm_sim.closed_loop $(ARGS)
 
 test: setup  ## everything: all tests, all lints
 	$(PY) -m pytest $(ARGS)

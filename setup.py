@@ -122,6 +122,8 @@ setup(
             'image_player = ivm_ros.nodes.image_player:main',
             'camera_node = ivm_sim.nodes.camera_node:main',
             'recorder_node = ivm_sim.nodes.recorder_node:main',
+            'sim_node = ivm_sim.nodes.sim_node:main',
+            'policy_node = ivm_sim.nodes.policy_node:main',
         ],
     },
 )

@@ -22,6 +22,7 @@ import pytest
 
 from ivm_ros.config import ConfigError
 from ivm_ros.data.shards import DatasetError, encode_image, encode_mask, read_info
+from ivm_sim.bags import read_bag, TWIST, TYPES, VIEWS, write_bag
 from ivm_sim.demos import DemosConfig, record, write_demos
 from ivm_sim.env import TabletopEnv
 from ivm_sim.episodes import Episode, read_episodes, write_episodes
@@ -73,6 +74,50 @@ def test_a_torn_or_foreign_shard_is_refused_by_name(tmp_path):
     pq.write_table(pa.table({'a': [1]}), path)
     with pytest.raises(DatasetError, match='lacks the columns episode'):
         list(read_episodes(tmp_path))
+
+
+def test_a_bag_gives_back_the_episode(tmp_path):
+    """All arrays are equal, pictures byte by byte; its topics are those of the table."""
+    from rosbags.highlevel import AnyReader
+
+    for name, written in (('pick-few-000005', episode(7, 5)),
+                          ('bare', replace(episode(2, 6), front=(), wrist=(), labels=()))):
+        for _ in range(2):  # an older one is replaced
+            write_bag(tmp_path / name, written, 20)
+        assert same(written, read_bag(tmp_path / name))
+        assert (tmp_path / name / f'{name}.mcap').is_file()
+    with AnyReader([tmp_path / 'pick-few-000005']) as bag:
+        assert {topic: about.msgtype for topic, about in bag.topics.items()} == TYPES
+        stamps = [stamp for link, stamp, _ in bag.messages() if link.topic == TWIST]
+        assert set(np.diff(stamps)) == {50_000_000}  # ns, at 20 Hz
+        (_, _, raw), *_ = bag.messages([link for link in bag.connections if link.topic == TWIST])
+        twist = bag.deserialize(raw, TYPES[TWIST]).twist
+    assert twist.linear.x == 20.0 * episode(7, 5).actions[0, 0]  # m/s
+
+
+def test_a_torn_or_foreign_bag_is_refused_by_name(tmp_path):
+    write_bag(tmp_path / 'torn', episode(), 10)
+    whole = (tmp_path / 'torn' / 'torn.mcap').read_bytes()
+    (tmp_path / 'torn' / 'torn.mcap').write_bytes(whole[:len(whole) // 2])
+    (tmp_path / 'other').mkdir()
+    for name in ('torn', 'other'):
+        with pytest.raises(DatasetError, match=f'{name}: not a readable bag'):
+            read_bag(tmp_path / name)
+
+
+def test_demos_writes_bags_that_image_player_plays(tmp_path):
+    from ivm_ros.nodes.sources import open_source
+
+    config = DemosConfig(str(tmp_path), ('pick',), 2, size=48, shard=2, bag=True)
+    write_demos(config)
+    recorded = list(read_episodes(tmp_path))
+    bags = sorted((tmp_path / 'bags').iterdir())
+    assert len(bags) == len(recorded) and all(map(same, recorded, map(read_bag, bags)))
+    shots = list(open_source(str(bags[0]), VIEWS['front']).shots())
+    assert len(shots) == len(recorded[0].actions) and shots[0].image.shape == (48, 48, 3)
+    written = bags[0].stat().st_mtime_ns
+    write_demos(config)  # nothing is missing
+    assert bags[0].stat().st_mtime_ns == written
 
 
 def test_a_recording_is_what_the_environment_does_again():

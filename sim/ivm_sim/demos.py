@@ -70,6 +70,7 @@ class DemosConfig:
     noise: Annotated[float, Range(0, 0.05), Doc(
         'Deviation in metres of what is added to the shifts carried out, not to those recorded.'
     )] = 0.006
+    bag: Annotated[bool, Doc('Write each episode as a bag (MCAP) too, in bags/.')] = False
     shard: Annotated[int, Range(1), Doc('Episodes in one shard.')] = 25
     workers: Annotated[int, Range(1), Doc('Processes.')] = 1
 
@@ -113,6 +114,8 @@ def write_demos(config: DemosConfig) -> dict[str, Any]:
                    (write_shard(*job) for job in jobs))
         for done in results:
             progress.advance(bar, done)
+    if config.bag:
+        write_bags(config)
     info = _describe(config)
     write_info(folder, info)
     return info
@@ -125,6 +128,23 @@ def write_shard(config: DemosConfig, task: str, start: int) -> int:
     seeds = _seeds(config, start)
     write_episodes(_path(config, task, start), list(record(config, task, seeds)))
     return len(seeds)
+
+
+def write_bags(config: DemosConfig) -> None:
+    """Write the episodes of all shards as bags, those that are missing."""
+    try:
+        from ivm_sim.bags import write_bag
+    except ModuleNotFoundError as error:
+        raise ConfigError(f'DemosConfig.bag: bags need "pip install rosbags" ({error})') from error
+    from ivm_sim.episodes import read_shard
+
+    with progress_of('episodes') as progress:
+        paths = [_path(config, *job) for job in config.jobs]
+        for path in progress.track(paths, description='bags'):
+            for episode in read_shard(path):
+                name = f'{episode.task}-{episode.clutter}-{episode.seed:06d}'
+                if not (bag := path.parent / 'bags' / name).exists():
+                    write_bag(bag, episode, config.rate)
 
 
 def record(config: DemosConfig, task: str, seeds: range) -> 'Iterator[Episode]':
@@ -181,7 +201,7 @@ def _finished(config: DemosConfig, task: str, start: int) -> bool:
 def _check_plan(folder: Path, config: DemosConfig) -> None:
     """Refuse to mix two recordings in one folder."""
     plan = asdict(config)
-    for name in ('out', 'tasks', 'episodes', 'workers'):  # these may change from run to run
+    for name in ('out', 'tasks', 'episodes', 'bag', 'workers'):  # these may change from run to run
         del plan[name]
     path = folder / PLAN
     if path.is_file() and json.loads(path.read_text()) != plan:

@@ -1,0 +1,174 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+The closed loop over ROS 2: simulated arm, ivm_node and a cloned policy, in processes of their own.
+
+Example: python -m ivm_sim.closed_loop --weights runs/clone/policy.safetensors --camera masked
+Exit code 1: an action was lost, or nothing was acted on.
+"""
+
+from dataclasses import asdict, dataclass, field
+import json
+import os
+from pathlib import Path
+import shlex
+import sys
+import time
+from typing import Annotated, Any, Literal
+
+from rich.console import Console
+from rich.markup import escape
+import tyro
+
+from ivm_ros.config import check, ConfigError, Doc, Range
+from ivm_ros.deploy import DeployConfig
+from ivm_ros.files import replace_file
+from ivm_ros.processes import (
+    end_as_by_ctrl_c, ProcessError, Program, Programs, reserve_domain, ros_arguments, ros_facts)
+from ivm_ros.version import commit, versions
+from ivm_sim.evaluate import wilson
+from ivm_sim.gl import choose, GLError
+from ivm_sim.nodes.loop_config import SimConfig
+
+STALLED = 300.0  # s without an episode's end
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """What is played by whom."""
+
+    weights: Annotated[Path, Doc('Policy of "ivm-sim clone" (.safetensors).')]
+    camera: Annotated[Literal['raw', 'masked'], Doc('What the policy sees.')] = 'masked'
+    method: Annotated[str, Doc('How the mask is shown: overlay, blur, grayscale, ...')] = 'overlay'
+    masker: Annotated[str, Doc('Checkpoint of the masker; empty for the shipped one.')] = ''
+    episodes: Annotated[int, Range(1), Doc('Episodes to play.')] = 5
+    out: Annotated[Path, Doc('Folder for closed_loop.json and logs.')] = Path('closed_loop')
+    sim: Annotated[SimConfig, Doc('Task, clutter, seed and pace.')] = field(
+        default_factory=SimConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse wrong ranges, choices and a missing file."""
+        check(self)
+        DeployConfig(method=self.method)  # type: ignore[arg-type]  # refuses an unknown one
+        if not self.weights.is_file():
+            raise ConfigError(f'LoopConfig.weights: wanted a policy of "ivm-sim clone", got '
+                              f'{self.weights}, which does not exist')
+
+
+def run(config: LoopConfig, console: Console) -> dict[str, Any]:
+    """
+    Play the episodes; write and return the report.
+
+    Raises:
+        ConfigError, GLError, ProcessError: It could not be run.
+    """
+    choose()
+    about = ros_facts()
+    domain, lock = reserve_domain()
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'ROS_DOMAIN_ID': str(domain),
+                   'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', 'PYTHONUNBUFFERED': '1'}
+    environment.setdefault(about['profile_variable'], about['shipped_profile'])
+    environment.pop('ROS_NAMESPACE', None)
+    with lock, Programs(environment, config.out / 'logs') as programs:
+        arm = _start(config, programs)
+        with console.status('starting') as status:
+            facts = _follow(config, programs, arm, status)
+    won, count = facts['won'], len(facts['episodes'])
+    low, high = wilson(won, count)
+    report = {**facts, 'success': won / count, 'n': count, 'ci95': [low, high],
+              'settings': json.loads(json.dumps(asdict(config), default=str)),
+              'command': shlex.join(['python', '-m', 'ivm_sim.closed_loop', *sys.argv[1:]]),
+              'commit': commit(), 'versions': {**versions(), 'ros': about['distribution']}}
+    with replace_file(config.out / 'closed_loop.json') as part:
+        part.write_text(json.dumps(report, indent=1) + '\n')
+    return report
+
+
+def _start(config: LoopConfig, programs: Programs) -> Program:
+    """Start policy, masker and arm; the arm waits for the others."""
+    masked = config.camera == 'masked'
+    seen = 'masked/image' if masked else 'front/image_raw'
+    programs.start('policy_node', 'ivm_sim.nodes.policy_node', [
+        *ros_arguments({'weights': str(config.weights.resolve()), 'camera': config.camera,
+                        'max_shift': 0.5 / config.sim.rate, 'max_turn': 5.0 / config.sim.rate}),
+        '-r', f'image:={seen}'])
+    if masked:
+        programs.start('ivm_node', 'ivm_ros.nodes.ivm_node', [
+            *ros_arguments({'weights': config.masker, 'method': config.method,
+                            'use_sim_time': True, 'output_reliability': 'reliable',
+                            'reliability': 'reliable'}),
+            '-r', 'image:=front/image_raw', '-r', 'camera_info:=front/camera_info'])
+    return programs.start('sim_node', 'ivm_sim.nodes.sim_node', ros_arguments(
+        {**asdict(config.sim), 'episodes': config.episodes}))
+
+
+def _follow(config: LoopConfig, programs: Programs, arm: Program, status: Any
+            ) -> dict[str, Any]:
+    """Show what the arm says until its last episode; raise ProcessError when somebody fails."""
+    last: dict[str, Any] = {}
+    moved = time.monotonic()
+    while len(last.get('episodes', ())) < config.episodes:
+        facts = arm.facts(patience=0.5)
+        programs.check(finished=[arm])
+        if facts:
+            last, moved = facts, time.monotonic()
+            status.update(f'{len(last["episodes"])} of {config.episodes} episodes, '
+                          f'{last["won"]} won')
+        elif time.monotonic() - moved > STALLED:
+            raise ProcessError(f'no episode ended for {STALLED:.0f} s. {arm.last_words()}')
+    return last
+
+
+def problems(report: dict[str, Any]) -> list[str]:
+    """Say what went wrong on the way, if anything did."""
+    actions = report['actions']
+    found = []
+    if not actions['on_time']:
+        found.append('no action came in time')
+    if actions['lost']:
+        found.append(f'{actions["lost"]} of {actions["sent"]} observations were never answered')
+    return found
+
+
+def show(report: dict[str, Any], console: Console) -> None:
+    """Print success, and what became of the actions."""
+    low, high = report['ci95']
+    console.print(f'success {report["won"]} of {report["n"]} [{low:.2f}, {high:.2f}]  '
+                  + '  '.join(f'{name} {count}' for name, count in report['actions'].items()),
+                  highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the closed loop from the command line."""
+    console = Console()
+    end_as_by_ctrl_c()
+    try:
+        config = tyro.cli(LoopConfig, prog='python -m ivm_sim.closed_loop',
+                          description=__doc__.strip())
+        report = run(config, console)
+        show(report, console)
+        for line in problems(report):
+            console.print(f'[bold red]failed:[/] {escape(line)}', highlight=False, soft_wrap=True)
+        sys.exit(int(bool(problems(report))))
+    except KeyboardInterrupt:
+        console.print('stopped')
+        sys.exit(130)
+    except (ConfigError, GLError, ProcessError) as error:
+        console.print(f'[bold red]failed:[/] {escape(str(error))}', highlight=False,
+                      soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == '__main__':
+    main()
