@@ -13,6 +13,8 @@
 # limitations under the License.
 """The debug picture: heat map of the mask over the image, with the sentence written in it."""
 
+from itertools import product
+
 import cv2
 import numpy as np
 
@@ -46,9 +48,12 @@ def draw_debug(image: np.ndarray, mask: Mask | None, lines: list[str]) -> np.nda
     for number, line in enumerate(wrap(lines, room)):
         place = (int(8 * scale), int(30 * scale * (number + 1)))
         text = line.encode('ascii', 'replace').decode()
-        for color, thickness in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-            cv2.putText(out, text, place, FONT, scale, color, max(1, round(thickness * scale)),
-                        cv2.LINE_AA)
+        # A seam of the same letters: thicker ones would be wider in OpenCV 5.
+        seam = max(1, round(1.5 * scale))
+        for right, down in (*product((-seam, 0, seam), repeat=2), (0, 0)):
+            color = (255, 255, 255) if right == down == 0 else (0, 0, 0)
+            cv2.putText(out, text, (place[0] + right, place[1] + down), FONT, scale, color,
+                        max(1, round(scale)), cv2.LINE_AA)
     return out
 
 

@@ -197,6 +197,6 @@ def _show(results: Sequence[Result], sentence: str, config: MaskConfig) -> None:
                           f'{result.share:.1%}', f'{result.ms:.0f}')
     console = Console()
     console.print(table)
-    done = sum(not result.error for result in results)
+    done = sum(result.outcome == 'masked' for result in results)
     console.print(f'{done} of {len(results)} masked, method {config.deploy.method}; pictures in '
                   f'{config.out}', markup=False, highlight=False, soft_wrap=True)

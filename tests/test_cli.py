@@ -132,6 +132,15 @@ def test_bugs_keep_their_traceback(monkeypatch, pictures):
 
 
 @pytest.mark.slow
+def test_a_picture_without_what_is_named_is_not_counted_as_masked(
+        weights, pictures, tmp_path, capsys):
+    """And it is no failure: 1 says that two of the four files are no pictures to mask."""
+    assert main(['mask', str(pictures), 'pick up the red mug', '--weights', weights, '--out',
+                 str(tmp_path / 'out'), '--found-threshold', '1']) == 1
+    assert '0 of 4 masked' in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_mask_writes_three_files_a_picture_and_goes_on_after_a_bad_one(
         weights, pictures, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv('COLUMNS', '200')
