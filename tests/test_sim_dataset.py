@@ -25,8 +25,9 @@ from ivm_ros.data.loader import TRAINING_SEEDS
 from ivm_ros.data.shards import (
     DatasetError, decode_mask, decode_sample, read_info, read_rows, Row)
 from ivm_sim.cli import main
-from ivm_sim.dataset import DatasetConfig, EVAL_SEED, write_dataset
+from ivm_sim.dataset import DatasetConfig, write_dataset
 from ivm_sim.pictures import pictures, rows_of
+from ivm_sim.seeds import EVAL_SEED
 
 SMALL = {'scenes': 6, 'seed': 5, 'height': 96, 'width': 128, 'sentences': 4, 'shard': 2}
 

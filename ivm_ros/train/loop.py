@@ -20,69 +20,29 @@ average of the weights. A stopped run goes on to the same numbers.
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 import math
 from pathlib import Path
 import time
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
-from ivm_ros.config import check, ConfigError, Doc, Range
-from ivm_ros.data.augment import AugmentConfig
+from ivm_ros.config import ConfigError
 from ivm_ros.data.loader import Arrays, Batches, Scenes
 from ivm_ros.data.shards import read_info
-from ivm_ros.models.compact import CompactConfig
 from ivm_ros.models.device import choose_device, choose_threads
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.sample import Batch
 from ivm_ros.train.batch import check_training_data, to_batch, vocabulary_of
-from ivm_ros.train.losses import LossConfig, sample_losses
+from ivm_ros.train.config import TrainConfig
+from ivm_ros.train.losses import sample_losses
 from ivm_ros.train.margins import tune_margins
 from ivm_ros.train.parallel import Team, team
 from ivm_ros.train.state import new_run, Run
 from ivm_ros.train.validate import validate
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Settings of `ivm train`."""
-
-    data: Annotated[tuple[str, ...], Doc('Dataset folders to train on.')] = ()
-    out: Annotated[str, Doc('Folder of the run; an existing one is resumed.')] = 'runs/compact'
-    validation: Annotated[str, Doc('Dataset folder to choose by; empty for none.')] = ''
-    init: Annotated[str, Doc('Checkpoint to start from; empty for ImageNet.')] = ''
-    steps: Annotated[int, Range(1, None), Doc('Optimiser steps.')] = 6000
-    minutes: Annotated[float, Range(0, None), Doc(
-        'Stop after so many minutes, to go on with the same command; 0 for never.')] = 0.0
-    images: Annotated[int, Range(1, None), Doc('Images in a batch.')] = 8
-    sentences: Annotated[int, Range(1, None), Doc('Sentences an image.')] = 6
-    learning_rate: Annotated[float, Range(0, 1), Doc('Peak rate of the new layers.')] = 1e-3
-    backbone_rate: Annotated[float, Range(0, 1), Doc('Rate of the backbone, relative.')] = 0.3
-    frozen_blocks: Annotated[int, Range(0, 18), Doc('Backbone blocks that stay.')] = 4
-    warmup: Annotated[int, Range(0, None), Doc('Steps to the peak rate.')] = 200
-    weight_decay: Annotated[float, Range(0, 1), Doc('Of AdamW.')] = 0.02
-    ema: Annotated[float, Range(0, 1), Doc('Decay of the moving average.')] = 0.998
-    seed: Annotated[int, Range(0, None), Doc('Of initial weights, order, augmentation.')] = 0
-    device: Annotated[Literal['auto', 'cpu', 'cuda'], Doc('Where to train.')] = 'auto'
-    threads: Annotated[int, Range(0, 256), Doc('CPU threads; 0 chooses.')] = 0
-    workers: Annotated[int, Range(0, 256), Doc('Loader processes; 0 loads in the loop.')] = 0
-    save_every: Annotated[int, Range(1, None), Doc('Steps between checkpoints.')] = 200
-    log_every: Annotated[int, Range(1, None), Doc('Steps between log lines.')] = 20
-    text_encoder: Annotated[str, Doc('Folder of the sentence encoder; empty to search.')] = ''
-    model: Annotated[CompactConfig, Doc('Size of the generator.')] = field(
-        default_factory=CompactConfig)
-    loss: Annotated[LossConfig, Doc('Weights of the loss terms.')] = field(
-        default_factory=LossConfig)
-    augment: Annotated[AugmentConfig, Doc('How images vary.')] = field(
-        default_factory=AugmentConfig)
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        check(self)
 
 
 SENTENCES_KEPT = 150_000

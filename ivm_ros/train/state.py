@@ -20,7 +20,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 import json
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import Any
 
 import torch
 
@@ -31,12 +31,9 @@ from ivm_ros.models.backbone import find_imagenet_weights
 from ivm_ros.models.checkpoint import load_checkpoint, save_checkpoint
 from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.text import NAME, TextEncoder
+from ivm_ros.train.config import TrainConfig
 from ivm_ros.train.learner import Learner
 from ivm_ros.version import versions
-
-if TYPE_CHECKING:
-    from ivm_ros.train.loop import TrainConfig
-
 
 MAY_CHANGE = ('out', 'minutes', 'device', 'threads', 'workers', 'save_every', 'log_every',
               'validation', 'text_encoder')

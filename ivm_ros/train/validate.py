@@ -16,7 +16,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -24,9 +23,7 @@ from ivm_ros.data.loader import Batches, Scenes
 from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.train.batch import to_batch
-
-if TYPE_CHECKING:
-    from ivm_ros.train.loop import TrainConfig
+from ivm_ros.train.config import TrainConfig
 
 IMAGES = 120
 

@@ -39,7 +39,6 @@ from ivm_ros.files import replace_file
 from ivm_sim.objects import COLOURS, KINDS
 from ivm_sim.work import in_processes, progress_of
 
-EVAL_SEED = 900_000
 PLAN = 'plan.json'
 
 

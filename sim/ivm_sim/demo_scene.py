@@ -24,10 +24,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ivm_ros.config import ConfigError
-from ivm_sim.dataset import EVAL_SEED
 from ivm_sim.demo_motion import LOOP, Motion, plan_motion
 from ivm_sim.language import Sentence, Speaker
 from ivm_sim.scene import Scene
+from ivm_sim.seeds import EVAL_SEED
 from ivm_sim.sight import CLEAR_PIXELS, see
 from ivm_sim.truth import ROBOT
 

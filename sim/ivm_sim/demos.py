@@ -36,6 +36,7 @@ import pyarrow.parquet as pq
 from ivm_ros.config import check, ConfigError, Doc, nearest, Range
 from ivm_ros.data.shards import DatasetError, write_info
 from ivm_ros.files import replace_file
+from ivm_sim.seeds import VALIDATION_SEED
 from ivm_sim.work import in_processes, progress_of
 
 if TYPE_CHECKING:  # `--help` works on a machine that cannot draw
@@ -44,7 +45,6 @@ if TYPE_CHECKING:  # `--help` works on a machine that cannot draw
     from ivm_sim.tasks import Assignment
 
 PLAN = 'plan.json'
-VALIDATION_SEED = 800_000  # episodes from here on are in no demonstration
 SUITES = {'paper': ('cup_on_plate', 'cup_on_pan', 'duck_in_pot', 'duck_on_plate'),
           'full': ('cup_on_plate', 'cup_on_pan', 'duck_in_pot', 'duck_on_plate', 'pick', 'put',
                    'push', 'stack', 'two', 'relation')}

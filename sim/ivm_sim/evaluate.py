@@ -31,8 +31,8 @@ from ivm_ros.config import check, ConfigError, Doc, nearest, Range
 from ivm_ros.deploy import MethodName
 from ivm_ros.files import replace_file
 from ivm_ros.version import commit
-from ivm_sim.dataset import EVAL_SEED
-from ivm_sim.demos import SUITES, VALIDATION_SEED
+from ivm_sim.demos import SUITES
+from ivm_sim.seeds import EVAL_SEED, VALIDATION_SEED
 from ivm_sim.work import in_processes, progress_of
 
 Z = 1.959964  # of a normal distribution, 95 %

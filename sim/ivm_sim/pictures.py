@@ -26,9 +26,9 @@ from itertools import groupby
 import numpy as np
 
 from ivm_ros.data.shards import encode_image, encode_mask, Row
-from ivm_sim.dataset import EVAL_SEED
 from ivm_sim.language import Sentence, Speaker
 from ivm_sim.scene import Scene
+from ivm_sim.seeds import EVAL_SEED
 from ivm_sim.sight import see, Thing
 from ivm_sim.truth import ROBOT
 
