@@ -209,6 +209,26 @@ def ros_facts() -> dict[str, str]:
     return facts
 
 
+def environment_of(about: Mapping[str, str], domain: int, profile: bool = True) -> dict[str, str]:
+    """
+    Give the environment of a graph's processes: one thread each, and ROS for them alone.
+
+    Args:
+        about: As `ros_facts` has it.
+        domain: Of `reserve_domain`.
+        profile: With the shipped Fast DDS profile, unless the user has set one; without any.
+    """
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'ROS_DOMAIN_ID': str(domain),
+                   'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', 'PYTHONUNBUFFERED': '1'}
+    environment.pop('ROS_NAMESPACE', None)
+    for name in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
+        if not profile or about['profile_variable'] != name:
+            environment.pop(name, None)
+    if profile:
+        environment.setdefault(about['profile_variable'], about['shipped_profile'])
+    return environment
+
+
 def end_as_by_ctrl_c() -> None:
     """Make a closed terminal and `kill` end us as Ctrl-C does; else our processes would live."""
     def interrupted(*_: Any) -> None:

@@ -33,6 +33,7 @@ from ivm_ros.data.instances import instance_arrays
 from ivm_ros.data.shards import (
     DatasetError, decode_image, decode_sample, read_shard, Row, shard_paths)
 from ivm_ros.image import Letterbox, letterbox_of, resize, Size, to_canvas, valid
+from ivm_ros.sample import Sample
 
 TRAINING_SEEDS = 900_000
 """Datasets made with this seed or a greater one are for evaluation only (our choice)."""
@@ -194,24 +195,29 @@ def scene_arrays(image: np.ndarray, rows: Sequence[Row], box: Letterbox,
                  vocabulary: Sequence[str] = ()) -> Arrays:
     """Lay one image with its sentences' masks on the canvas."""
     samples = [decode_sample(row) for row in rows]
-    for sample in samples:
-        if sample.mask is None or sample.mask.shape != image.shape[:2]:
-            raise DatasetError(f'{sample.id}: wanted a mask of {image.shape[:2]}, got '
-                               f'{None if sample.mask is None else sample.mask.shape}')
+    masks = [_mask_of(sample, image) for sample in samples]
     robot = samples[0].robot_mask
     inside = _half(np.full(image.shape[:2], 255, np.uint8), box)
     return Arrays(
         images=to_canvas(image, box)[None],
         sentences=tuple(sample.instruction for sample in samples),
         image_index=np.zeros(len(samples), np.int64),
-        target=np.stack([_half(sample.mask, box) for sample in samples]),  # type: ignore[arg-type]
+        target=np.stack([_half(mask, box) for mask in masks]),
         robot=(np.zeros_like(inside) if robot is None else _half(robot, box))[None],
         valid=valid(box)[::2, ::2].astype(np.float32)[None],
-        found=np.array([sample.mask.any() if sample.found is None  # type: ignore[union-attr]
-                        else sample.found for sample in samples], np.float32),
+        found=np.array([mask.any() if sample.found is None else sample.found
+                        for sample, mask in zip(samples, masks)], np.float32),
         weight=np.array([sample.weight for sample in samples], np.float32),
-        **instance_arrays(rows, [sample.mask for sample in samples],  # type: ignore[misc]
-                          box, vocabulary))
+        **instance_arrays(rows, masks, box, vocabulary))
+
+
+def _mask_of(sample: Sample, image: np.ndarray) -> np.ndarray:
+    """Give the mask of a sample; it must be there and as large as the image."""
+    mask = sample.mask
+    if mask is None or mask.shape != image.shape[:2]:
+        raise DatasetError(f'{sample.id}: wanted a mask of {image.shape[:2]}, got '
+                           f'{None if mask is None else mask.shape}')
+    return mask
 
 
 def _half(mask: np.ndarray, box: Letterbox) -> np.ndarray:

@@ -103,13 +103,15 @@ def read_bag(path: Path) -> Episode:
     place, asked = (np.array([_numbers(message.pose) for message in found[topic]])
                     for topic in POSES)
     opening = np.array([message.position for message in found[JOINTS]])
-    twists = np.array([_six(message.twist) for message in found[TWIST]]) / about.pop('rate')
+    twists = np.array([_six(message.twist) for message in found[TWIST]]) / about['rate']
     grip = np.array([[message.data] for message in found[GRIPPER]])
-    pictures = {name: tuple(message.data.tobytes() for message in found[topic])
-                for name, topic in VIEWS.items()}
-    return Episode(instruction=found[INSTRUCTION][0].data, targets=tuple(about.pop('targets')),
-                   proprio=np.hstack((place, opening, asked)).astype(np.float32),
-                   actions=np.hstack((twists, grip)).astype(np.float32), **about, **pictures)
+    pictures: dict[str, Any] = {
+        name: tuple(message.data.tobytes() for message in found[topic])
+        for name, topic in VIEWS.items()}
+    return Episode(about['seed'], about['task'], about['clutter'], found[INSTRUCTION][0].data,
+                   about['success'], np.hstack((place, opening, asked)).astype(np.float32),
+                   np.hstack((twists, grip)).astype(np.float32), **pictures,
+                   targets=tuple(about['targets']))
 
 
 def _messages(episode: Episode, rate: int) -> Iterator[tuple[str, int, Any]]:

@@ -20,7 +20,6 @@ Exit code 1: an action was lost, or nothing was acted on.
 
 from dataclasses import asdict, dataclass, field
 import json
-import os
 from pathlib import Path
 import shlex
 import sys
@@ -28,18 +27,18 @@ import time
 from typing import Annotated, Any, Literal
 
 from rich.console import Console
-from rich.markup import escape
 import tyro
 
 from ivm_ros.config import check, ConfigError, Doc, Range
-from ivm_ros.deploy import DeployConfig
+from ivm_ros.deploy import MethodName
 from ivm_ros.files import replace_file
 from ivm_ros.processes import (
-    end_as_by_ctrl_c, ProcessError, Program, Programs, reserve_domain, ros_arguments, ros_facts)
+    environment_of, ProcessError, Program, Programs, reserve_domain, ros_arguments, ros_facts)
 from ivm_ros.version import commit, versions
 from ivm_sim.evaluate import wilson
-from ivm_sim.gl import choose, GLError
+from ivm_sim.gl import choose
 from ivm_sim.nodes.loop_config import SimConfig
+from ivm_sim.program import fail, leave
 
 STALLED = 300.0  # s without an episode's end
 
@@ -50,7 +49,7 @@ class LoopConfig:
 
     weights: Annotated[Path, Doc('Policy of "ivm-sim clone" (.safetensors).')]
     camera: Annotated[Literal['raw', 'masked'], Doc('What the policy sees.')] = 'masked'
-    method: Annotated[str, Doc('How the mask is shown: overlay, blur, grayscale, ...')] = 'overlay'
+    method: Annotated[MethodName, Doc('How the mask is shown.')] = 'overlay'
     masker: Annotated[str, Doc('Checkpoint of the masker; empty for the shipped one.')] = ''
     episodes: Annotated[int, Range(1), Doc('Episodes to play.')] = 5
     out: Annotated[Path, Doc('Folder for closed_loop.json and logs.')] = Path('closed_loop')
@@ -60,7 +59,6 @@ class LoopConfig:
     def __post_init__(self) -> None:
         """Refuse wrong ranges, choices and a missing file."""
         check(self)
-        DeployConfig(method=self.method)  # type: ignore[arg-type]  # refuses an unknown one
         if not self.weights.is_file():
             raise ConfigError(f'LoopConfig.weights: wanted a policy of "ivm-sim clone", got '
                               f'{self.weights}, which does not exist')
@@ -76,10 +74,7 @@ def run(config: LoopConfig, console: Console) -> dict[str, Any]:
     choose()
     about = ros_facts()
     domain, lock = reserve_domain()
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'ROS_DOMAIN_ID': str(domain),
-                   'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', 'PYTHONUNBUFFERED': '1'}
-    environment.setdefault(about['profile_variable'], about['shipped_profile'])
-    environment.pop('ROS_NAMESPACE', None)
+    environment = environment_of(about, domain)
     with lock, Programs(environment, config.out / 'logs') as programs:
         arm = _start(config, programs)
         with console.status('starting') as status:
@@ -149,25 +144,20 @@ def show(report: dict[str, Any], console: Console) -> None:
                   highlight=False, soft_wrap=True)
 
 
+def job(console: Console) -> int:
+    """Run the closed loop as the command line says; return its exit code."""
+    report = run(tyro.cli(LoopConfig, prog='python -m ivm_sim.closed_loop',
+                          description=str(__doc__).strip()), console)
+    show(report, console)
+    found = problems(report)
+    for line in found:
+        fail(console, line)
+    return int(bool(found))
+
+
 def main() -> None:
     """Run the closed loop from the command line."""
-    console = Console()
-    end_as_by_ctrl_c()
-    try:
-        config = tyro.cli(LoopConfig, prog='python -m ivm_sim.closed_loop',
-                          description=__doc__.strip())
-        report = run(config, console)
-        show(report, console)
-        for line in problems(report):
-            console.print(f'[bold red]failed:[/] {escape(line)}', highlight=False, soft_wrap=True)
-        sys.exit(int(bool(problems(report))))
-    except KeyboardInterrupt:
-        console.print('stopped')
-        sys.exit(130)
-    except (ConfigError, GLError, ProcessError) as error:
-        console.print(f'[bold red]failed:[/] {escape(str(error))}', highlight=False,
-                      soft_wrap=True)
-        sys.exit(1)
+    leave(job)
 
 
 if __name__ == '__main__':

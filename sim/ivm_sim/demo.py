@@ -21,7 +21,6 @@ Exit code 1: frames were lost, or nothing was masked.
 
 from dataclasses import asdict, dataclass
 import json
-import os
 from pathlib import Path
 import shlex
 import shutil
@@ -34,16 +33,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 import tyro
 
-from ivm_ros.config import check, ConfigError, Doc, Range
+from ivm_ros.config import check, Doc, Range
 from ivm_ros.deploy import DeployConfig
 from ivm_ros.files import replace_file
 from ivm_ros.processes import (
-    end_as_by_ctrl_c, ProcessError, Program, Programs, reserve_domain, ros_arguments, ros_facts)
+    environment_of, ProcessError, Program, Programs, reserve_domain, ros_arguments, ros_facts)
 from ivm_ros.version import commit, versions
 from ivm_sim.demo_pictures import ANIMATION, SHEET
 from ivm_sim.demo_summary import problems, remarks, show, summarise, Summary
-from ivm_sim.gl import choose, GLError
+from ivm_sim.gl import choose
 from ivm_sim.nodes.camera_config import CameraConfig
+from ivm_sim.program import fail, leave
 
 STARTING, STALLED, WRITING = 180.0, 60.0, 120.0
 """Seconds to wait: for the first frame, for the next one, for the pictures."""
@@ -92,7 +92,7 @@ def run(config: DemoConfig, console: Console) -> int:
     choose()
     about = ros_facts()
     domain, lock = reserve_domain()
-    environment = dds_environment(config, about, domain)
+    environment = environment_of(about, domain, config.profile == 'shared-memory')
     console.print(f'camera -> ivm_node -> recorder over ROS 2 {about["distribution"]}, '
                   f'ROS_DOMAIN_ID={domain}', highlight=False)
     config.out.mkdir(parents=True, exist_ok=True)
@@ -106,22 +106,9 @@ def run(config: DemoConfig, console: Console) -> int:
         console.print(f'[yellow]note:[/] {escape(line)}', highlight=False, soft_wrap=True)
     found = problems(summary, cure(config, about))
     for line in found:
-        console.print(f'[bold red]failed:[/] {escape(line)}', highlight=False, soft_wrap=True)
+        fail(console, line)
     _point_to_pictures(config, console)
     return int(bool(found))
-
-
-def dds_environment(config: DemoConfig, about: dict[str, str], domain: int) -> dict[str, str]:
-    """Return the environment of the processes: one thread each, and ROS for them alone."""
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'ROS_DOMAIN_ID': str(domain),
-                   'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', 'PYTHONUNBUFFERED': '1'}
-    environment.pop('ROS_NAMESPACE', None)
-    for name in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
-        if config.profile == 'default' or about['profile_variable'] != name:
-            environment.pop(name, None)
-    if config.profile == 'shared-memory':
-        environment.setdefault(about['profile_variable'], about['shipped_profile'])
-    return environment
 
 
 def _run_nodes(config: DemoConfig, programs: Programs, console: Console) -> None:
@@ -206,20 +193,15 @@ def _point_to_pictures(config: DemoConfig, console: Console) -> None:
                       soft_wrap=True)
 
 
+def job(console: Console) -> int:
+    """Run the demo as the command line says; return its exit code."""
+    return run(tyro.cli(DemoConfig, prog='python -m ivm_sim.demo',
+                        description=str(__doc__).strip()), console)
+
+
 def main() -> None:
     """Run the demo from the command line."""
-    console = Console()
-    end_as_by_ctrl_c()
-    try:
-        config = tyro.cli(DemoConfig, prog='python -m ivm_sim.demo', description=__doc__.strip())
-        sys.exit(run(config, console))
-    except KeyboardInterrupt:
-        console.print('stopped')
-        sys.exit(130)
-    except (ConfigError, GLError, ProcessError) as error:
-        console.print(f'[bold red]failed:[/] {escape(str(error))}', highlight=False,
-                      soft_wrap=True)
-        sys.exit(1)
+    leave(job)
 
 
 if __name__ == '__main__':

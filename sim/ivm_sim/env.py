@@ -64,6 +64,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         GLError: Pictures are wanted and no OpenGL backend works.
     """
 
+    action_space: spaces.Box
+    observation_space: spaces.Dict
     metadata = {'render_modes': ['rgb_array'], 'render_fps': 10}  # noqa: RUF012 (gymnasium's)
 
     def __init__(self, task: str = 'put', clutter: str = 'none', size: int = 128, rate: int = 10,

@@ -100,7 +100,7 @@ class Cell:
     trained_on: str
     camera: str
     clutter: str
-    method: str
+    method: MethodName
 
 
 def cells_of(config: EvaluateConfig) -> list[Cell]:
@@ -158,9 +158,9 @@ def _episodes(config: EvaluateConfig, cell: Cell) -> Iterator[tuple[int, bool]]:
     inner = TabletopEnv(cell.task, cell.clutter, config.size)
     source = _masks(cell.camera, inner)
     env: Any = inner if source is None else MaskedCamera(
-        inner, source, DeployConfig(method=cell.method))  # type: ignore[arg-type]
+        inner, source, DeployConfig(method=cell.method))
     path = Path(config.weights) / f'{cell.trained_on}.safetensors'
-    policy = ClonePolicy(path, inner.action_space.high,  # type: ignore[attr-defined]
+    policy = ClonePolicy(path, inner.action_space.high,
                          'masked' if cell.camera == 'wrong_instruction' else cell.camera)
     for seed in range(config.seed, config.seed + config.episodes):
         *_, last = run(env, policy, seed)

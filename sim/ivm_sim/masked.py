@@ -69,8 +69,9 @@ class MaskedCamera(gymnasium.ObservationWrapper[Any, Any, Any]):
         width, height = config.output_size
         size = (height, width) if width else picture.shape[:2]
         masked = spaces.Box(0, 255, (*size, 3), np.uint8)
-        self.observation_space = masked if not key else spaces.Dict(
-            {**env.observation_space.spaces, key: masked})  # type: ignore[attr-defined]
+        self.observation_space = masked
+        if isinstance(env.observation_space, spaces.Dict):
+            self.observation_space = spaces.Dict({**env.observation_space.spaces, key: masked})
 
     def _picture_space(self) -> spaces.Box:
         space: Any = self.env.observation_space

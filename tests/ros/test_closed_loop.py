@@ -131,6 +131,8 @@ def test_over_topics_all_goes_as_in_process(weights, tmp_path, camera):
         'sent': len(steps), 'on_time': len(steps), 'late': 0, 'repeated': 0, 'lost': 0,
         'twice': 0, 'refused': 0, 'clipped': 0}
     assert problems(report) == []
+    said = (tmp_path / 'logs' / 'policy_node.log').read_text()
+    assert ('was trained on raw pictures and is shown masked ones' in said) == (camera != 'raw')
     assert json.loads((tmp_path / 'closed_loop.json').read_text())['n'] == 1
 
 

@@ -111,12 +111,17 @@ def test_bad_model_is_refused_with_the_reason(shared_graph, idle, weights, tmp_p
     assert status.message.startswith('not configured: ')
 
 
+def lay_down(graph) -> None:
+    """Bring the node to where the test begins: a first try may have failed on the way."""
+    for state, transition in (('active', 'deactivate'), ('inactive', 'cleanup')):
+        if graph.state(NODE) == state:
+            assert graph.move(NODE, transition)
+
+
 def test_lifecycle_frees_and_comes_back(shared_graph, idle, weights):
     """After the bad ones a good model runs; output_size takes effect on configure."""
     graph = shared_graph
-    for state, transition in (('active', 'deactivate'), ('inactive', 'cleanup')):
-        if graph.state(NODE) == state:  # of a first try that failed on the way
-            assert graph.move(NODE, transition)
+    lay_down(graph)
     assert graph.change(NODE, weights=str(weights), text_encoder='', device='cpu',
                         output_size=[100, 80], found_threshold=0.0, threshold=0.01).successful
     assert graph.move(NODE, 'configure')

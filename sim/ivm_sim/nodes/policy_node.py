@@ -64,7 +64,7 @@ class PolicyNode(Node):
         self._parts: dict[int, dict[str, Any]] = {}
         self._sentence = ''
         self._last = 0
-        self._action: Publisher | None = None
+        self._action: Publisher[JointState] | None = None
         kinds = {**STATE, 'image': Image}
         if self._policy.net.config.wrist:
             kinds['wrist/image_raw'] = Image

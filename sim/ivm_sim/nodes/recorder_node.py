@@ -108,7 +108,7 @@ class RecorderNode(Node):
         save_pictures(self.recording, folder, self.config.rate)
 
     def _listen(self, topic: str, use: Callable[[int, Image, dict[str, Any]], None]) -> Any:
-        def callback(message: Image, info: dict[str, Any]) -> None:
+        def callback(message: Image, info: Any) -> None:  # rclpy gives a dict, typed otherwise
             number = self._number(message.header)
             if number is not None:
                 use(number, message, info)

@@ -83,7 +83,7 @@ class SimNode(Node):
         self._states = {topic: self.create_publisher(kind, topic, QOS)
                         for topic, kind in STATE.items()}
         self._instruction = self.create_publisher(String, 'instruction', LASTING)
-        self._clock = self.create_publisher(Clock, '/clock', QOS)
+        self._clocks = self.create_publisher(Clock, '/clock', QOS)
         self._told = self.create_publisher(DiagnosticArray, '~/episodes', LASTING)
         self.create_subscription(JointState, 'action', self._on_action, QOS)
         self.create_service(Trigger, '~/reset', self._on_reset)
@@ -161,7 +161,7 @@ class SimNode(Node):
 
     def _publish(self, observation: dict[str, Any]) -> None:
         stamp = self._now
-        self._clock.publish(Clock(clock=Time(sec=stamp // 10**9, nanosec=stamp % 10**9)))
+        self._clocks.publish(Clock(clock=Time(sec=stamp // 10**9, nanosec=stamp % 10**9)))
         for topic, message in state_messages(observation['proprio'], stamp).items():
             self._states[topic].publish(message)
         for name, (image, info) in self._cameras.items():
