@@ -26,8 +26,6 @@ from safetensors.torch import load_file
 import torch
 
 from ivm_ros.config import ConfigError
-from ivm_ros.data.augment import AugmentConfig, jitter, random_box
-from ivm_ros.data.instances import centres_of
 from ivm_ros.data.loader import Batches, scene_arrays, Scenes
 from ivm_ros.data.shards import DatasetError, decode_image, read_rows, write_info
 from ivm_ros.image import letterbox_of
@@ -128,86 +126,6 @@ def test_weight_zero_takes_a_sample_out_of_the_step(toy_dataset, encoder):
     assert not torch.equal(step(1.0, 0.0), step(1.0, 1.0))
 
 
-def test_a_batch_is_a_function_of_seed_and_step(toy_dataset):
-    def batch(step, seed):
-        batches = Batches(Scenes([toy_dataset]), (96, 128), 4, 3, AugmentConfig(), seed)
-        for earlier in range(0, step, 3):
-            batches[earlier]
-        return batches[step]
-    assert np.array_equal(batch(7, 1).images, batch(7, 1).images)
-    assert not np.array_equal(batch(7, 1).images, batch(7, 2).images)
-    assert not np.array_equal(batch(7, 1).images, batch(8, 1).images)
-
-
-def test_an_epoch_shows_every_image_once(toy_dataset):
-    batches = Batches(Scenes([toy_dataset]), (96, 128), 4, 1, None, seed=0)
-    images = np.concatenate([batches[step].images for step in range(6)])
-    assert len(np.unique(images.reshape(24, -1), axis=0)) == 24
-
-
-def test_two_shares_make_the_whole_batch(toy_dataset):
-    def images(share):
-        return Batches(Scenes([toy_dataset]), (96, 128), 4, 2, AugmentConfig(), 0, share)[5].images
-    whole = images((0, 1))
-    assert np.array_equal(whole[::2], images((0, 2)))
-    assert np.array_equal(whole[1::2], images((1, 2)))
-
-
-def test_truth_lies_where_the_image_lies(toy_dataset):
-    """Augmented or not, the target covers the coloured square it names."""
-    for augment in (None, AugmentConfig(shrink=1.0, smallest=0.5, gain=0, balance=0, gamma=0,
-                                        noise=0, blur=0)):
-        arrays = Batches(Scenes([toy_dataset]), (96, 128), 4, 4, augment, seed=2)[0]
-        for place, text in enumerate(arrays.sentences):
-            if 'red' not in text:
-                continue
-            image = arrays.images[arrays.image_index[place]].astype(int)
-            red = (image[..., 0] - image[..., 1:].max(-1) > 90)[::2, ::2]
-            seen = arrays.target[place] > 0.5
-            assert (red & seen).sum() / (red | seen).sum() > 0.7
-
-
-def test_labels_lie_where_the_image_lies(toy_dataset):
-    """What a sentence means is its coloured square, where it is, with its names."""
-    for augment in (None, AugmentConfig(shrink=1.0, smallest=0.5)):
-        arrays = Batches(Scenes([toy_dataset]), (96, 128), 4, 4, augment, seed=2,
-                         vocabulary=WORDS)[0]
-        for place, text in enumerate(arrays.sentences):
-            image, colour = arrays.image_index[place], text.split()[-2]
-            meant = np.flatnonzero(arrays.roles[place, 0])
-            assert len(meant) == int(arrays.found[place])
-            inside = np.isin(arrays.labels[image], meant)
-            small = inside.reshape(48, 2, 64, 2).mean((1, 3))
-            assert abs(small - arrays.target[place]).mean() < .01
-            for label in meant:
-                named = {WORDS[word] for word in np.flatnonzero(arrays.names[image, label])}
-                assert named == {'block', colour}
-                assert arrays.roles[place, 1, label] == 1
-        assert not arrays.roles[:, 2].any()
-
-
-def test_centres_by_hand():
-    labels = np.zeros((32, 48), np.uint8)
-    labels[8:16, 16:24] = 3  # one whole cell
-    labels[0:8, 40:43] = 7  # half a cell beside another thing's
-    labels[24:26, 0:5] = 9  # too small to look for
-    heat, owners = centres_of(labels)
-    assert np.argwhere(heat == 1).tolist() == [[0, 5], [1, 2]]
-    assert owners[1, 2] == 3 and owners[0, 5] == 7
-    assert (owners > 0).sum() == 2
-    assert heat[1, 3] == pytest.approx(np.exp(-1 / (2 * .4 ** 2)))  # the narrowest bell
-
-
-def test_the_centre_of_a_hollow_thing_lies_on_it():
-    labels = np.zeros((64, 64), np.uint8)
-    labels[8:56, 8:56] = 1
-    labels[12:52, 12:52] = 0
-    heat, owners = centres_of(labels)
-    row, column = np.argwhere(heat == 1)[0]
-    assert labels[row * 8:row * 8 + 8, column * 8:column * 8 + 8].any()
-    assert owners[row, column] == 1
-
-
 def test_images_without_labels_teach_masks_only(toy_dataset, encoder):
     rows = [replace(row, labels=None, extra={}) for row in read_rows(toy_dataset)][:4]
     image = decode_image(rows[0].image)
@@ -220,18 +138,6 @@ def test_images_without_labels_teach_masks_only(toy_dataset, encoder):
     sum(terms.values()).sum().backward()
     assert learner.net.chooser.meant.weight.grad.any()
     assert learner.net.proposer.filter.weight.grad.any()
-
-
-def test_jitter_keeps_size_and_type_and_box_keeps_the_grid():
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
-    box = letterbox_of((48, 64), (192, 256))
-    for _ in range(50):
-        assert jitter(image, AugmentConfig(), rng).shape == image.shape
-        moved = random_box(box, AugmentConfig(shrink=1.0), rng)
-        assert all(value % 4 == 0 for value in (*moved.content, *moved.offset))
-        assert moved.offset[0] + moved.content[0] <= 192
-        assert moved.offset[1] + moved.content[1] <= 256
 
 
 def test_learning_rate_warms_up_and_falls():
