@@ -133,7 +133,7 @@ def test_what_is_masked_keeps_target_and_robot():
 def test_pictures_vary_in_light_and_place_and_keep_their_size():
     image = np.zeros((48, 48, 3), np.uint8)
     image[20:28, 20:28] = 200
-    seen = [shaded(image, Shade(), np.random.default_rng(seed)) for seed in range(20)]
+    seen = [shaded(image, Shade(shift=4), np.random.default_rng(seed)) for seed in range(20)]
     middles = {tuple(np.argwhere(one[..., 0] > 100).mean(0)) for one in seen}
     assert len(middles) > 10 and all(one.shape == image.shape for one in seen)
     assert all(np.abs(np.subtract(middle, 23.5)).max() <= 4 for middle in middles)
@@ -180,3 +180,35 @@ def test_no_demonstrations_say_how_to_make_some(tmp_path):
         clone(CloneTraining())
     with pytest.raises(DatasetError):
         clone(CloneTraining((str(tmp_path),), str(tmp_path / 'run')))
+
+
+def test_brief_convolutions_find_the_same_points():
+    torch.manual_seed(0)
+    net = CloneNet()
+    given = (torch.rand(2, 3, 96, 96), None, torch.rand(2, 15), torch.randn(2, 768))
+    exact = net(*given)
+    net.front.brief = True
+    brief = net(*given)
+    assert brief.dtype == torch.float32 and not torch.equal(exact, brief)
+    torch.testing.assert_close(brief, exact, atol=.02, rtol=0)
+
+
+@pytest.mark.slow
+def test_masks_are_made_once_and_torn_or_stale_ones_anew(demos, monkeypatch):
+    from ivm_sim.clones import masks, memory
+
+    first = memory.load([demos], 10, 'masked', wrist=False)
+    assert first.wrist is None and first.masks.dtype == np.uint8
+    assert first.masks.shape == (len(first.front), 2, 48, 48) and first.masks[:, 1].max() > 200
+    calls = []
+    masked_ = masks._masked
+    monkeypatch.setattr(masks, '_masked', lambda *given: calls.append(1) or masked_(*given))
+    np.testing.assert_array_equal(memory.load([demos], 10, 'masked').masks, first.masks)
+    assert not calls
+    kept, = demos.glob('*.npz')
+    for spoil in (lambda: kept.write_bytes(kept.read_bytes()[:100]),
+                  lambda: np.savez_compressed(kept, masks=first.masks[:3])):
+        spoil()
+        np.testing.assert_array_equal(memory.load([demos], 10, 'masked').masks, first.masks)
+        assert calls
+        calls.clear()

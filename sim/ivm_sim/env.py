@@ -56,6 +56,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         size: S, pixels.
         rate: Steps a second, 10 or 20.
         pictures: Off: the observation has no pictures, which saves most of the time.
+        wrist: Off: it has no picture of the wrist's camera, which saves a third of it.
         masks: `info['truth']` has the true masks of the front camera, see `Truth`.
         render_mode: 'rgb_array': `render` gives the front picture.
 
@@ -69,8 +70,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     metadata = {'render_modes': ['rgb_array'], 'render_fps': 10}  # noqa: RUF012 (gymnasium's)
 
     def __init__(self, task: str = 'put', clutter: str = 'none', size: int = 128, rate: int = 10,
-                 pictures: bool = True, masks: bool = False,
-                 render_mode: str | None = None) -> None:
+                 pictures: bool = True, masks: bool = False, render_mode: str | None = None,
+                 wrist: bool = True) -> None:
         for label, value, known in (('task', task, tuple(TASKS)), ('clutter', clutter, LEVELS)):
             if value not in known:
                 near = get_close_matches(str(value), known, 1)
@@ -81,8 +82,9 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             raise ConfigError(f'{ID}: wanted a rate of 10 or 20 Hz, got {rate}')
         self.task, self.clutter, self.size, self.rate = task, clutter, size, rate
         self.pictures, self.masks, self.render_mode = pictures, masks, render_mode
+        self._cameras = CAMERAS if pictures and wrist else CAMERAS[:1] if pictures else ()
         views = {camera: spaces.Box(0, 255, (size, size, 3), np.uint8)
-                 for camera in CAMERAS} if pictures else {}
+                 for camera in self._cameras}
         self.observation_space = spaces.Dict({
             **views, 'proprio': spaces.Box(-2, 2, (PROPRIO,), np.float32),
             'instruction': spaces.Text(200, min_length=1, charset=LETTERS)})
@@ -153,8 +155,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def _observe(self) -> dict[str, Any]:
         place, quat = self.arena.drive.pose(self.arena.data)
         opening = self.arena.drive.opening(self.arena.data)
-        views = {camera: self.arena.render(camera, self.size)
-                 for camera in CAMERAS} if self.pictures else {}
+        views = {camera: self.arena.render(camera, self.size) for camera in self._cameras}
         drive = self.arena.drive
         proprio = np.array([*place, *quat, opening, *drive.position, *drive.quat], np.float32)
         return {**views, 'proprio': proprio,

@@ -55,6 +55,9 @@ class CloneTraining:
     learning_rate: Annotated[float, Range(0, 1), Doc('Peak rate.')] = 1e-3
     ema: Annotated[float, Range(0, 1), Doc('Decay of the moving average.')] = 0.998
     seed: Annotated[int, Range(0), Doc('Of initial weights, order, variation.')] = 0
+    precision: Annotated[Literal['float32', 'bfloat16'], Doc(
+        'Of the convolutions while training; bfloat16 is faster on CPUs that have it.'
+    )] = 'float32'
     threads: Annotated[int, Range(1, 256), Doc('CPU threads.')] = 1
     save_every: Annotated[int, Range(1), Doc('Steps between checkpoints.')] = 500
     model: Annotated[CloneConfig, Doc('Size of the policy.')] = field(default_factory=CloneConfig)

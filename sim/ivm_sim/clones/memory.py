@@ -14,7 +14,7 @@
 """
 Demonstrations in memory, and the batches of a clone's training.
 
-All episodes of a training fit into memory: 16,000 steps at 128 px are 0.8 GB.
+All episodes of a training fit into memory: 16,000 steps at 128 px are 0.8 GB, 1.6 with the wrist.
 """
 
 from collections.abc import Sequence
@@ -24,17 +24,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ivm_ros.data.shards import DatasetError
+from ivm_ros.data.shards import DatasetError, shard_paths
 from ivm_ros.deploy import DeployConfig
 from ivm_ros.masker import Masker
 from ivm_ros.sample import Mask
 from ivm_sim.clones.config import Camera
+from ivm_sim.clones.masks import masks_of
 from ivm_sim.clones.sight import masked, MaskNoise, noisy, Shade, shaded
-from ivm_sim.episodes import read_episodes
+from ivm_sim.episodes import read_shard
 from ivm_sim.poses import chunks_of, wanted_of
 from ivm_sim.truth import Truth
-
-MASK_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,9 @@ class Demonstrations:
 
     Attributes:
         front (np.ndarray): uint8 [N, S, S, 3].
-        wrist (np.ndarray): uint8 [N, S, S, 3].
+        wrist (np.ndarray | None): uint8 [N, S, S, 3], or None where nobody looks.
         truths (list[Truth]): Of the front pictures.
-        masks (list[Mask] | None): What the weights say of them, or None.
+        masks (np.ndarray | None): uint8 [N, 2, S, S], what the weights say of them, or None.
         proprio (np.ndarray): float32 [N, 15].
         chunks (np.ndarray): float32 [N, chunk, 6], wanted poses from each step on.
         sentences (tuple[str, ...]): Different instructions.
@@ -55,9 +54,9 @@ class Demonstrations:
     """
 
     front: np.ndarray
-    wrist: np.ndarray
+    wrist: np.ndarray | None
     truths: list[Truth]
-    masks: list[Mask] | None
+    masks: np.ndarray | None
     proprio: np.ndarray
     chunks: np.ndarray
     sentences: tuple[str, ...]
@@ -65,43 +64,43 @@ class Demonstrations:
     episodes: int
 
 
-def load(folders: Sequence[Path], chunk: int, camera: Camera, tasks: Sequence[str] = ()
-         ) -> Demonstrations:
+def load(folders: Sequence[Path], chunk: int, camera: Camera, tasks: Sequence[str] = (),
+         wrist: bool = True) -> Demonstrations:
     """
     Read demonstrations; with `camera` 'masked', mask them, or read the masks made before.
+
+    Args:
+        folders: Of "ivm-sim demos".
+        chunk: Steps that are foreseen.
+        camera: What the front camera will show.
+        tasks: Only these; none: all.
+        wrist: Off: the wrist's pictures are left on disk.
 
     Raises:
         DatasetError: There are none, or they have no pictures.
     """
-    episodes = [episode for folder in folders for episode in read_episodes(folder)
-                if not tasks or episode.task in tasks]
+    masker = Masker() if camera == 'masked' else None
+    episodes, masks = [], []
+    for path in (path for folder in folders for path in shard_paths(folder)):
+        shard = [episode for episode in read_shard(path) if not tasks or episode.task in tasks]
+        if shard and masker and all(episode.front for episode in shard):
+            masks.append(masks_of(path, shard, masker))
+        episodes += shard
     if not episodes or not all(episode.front for episode in episodes):
         raise DatasetError(f'{", ".join(map(str, folders))}: wanted demonstrations with pictures; '
                            'make some with "ivm-sim demos"')
     sentences = tuple(dict.fromkeys(episode.instruction for episode in episodes))
     place = {text: index for index, text in enumerate(sentences)}
-    front = np.concatenate([episode.pictures('front') for episode in episodes])
-    sentence = np.concatenate([np.full(len(episode.actions), place[episode.instruction])
-                               for episode in episodes])
     return Demonstrations(
-        front, np.concatenate([episode.pictures('wrist') for episode in episodes]),
+        np.concatenate([episode.pictures('front') for episode in episodes]),
+        np.concatenate([episode.pictures('wrist') for episode in episodes]) if wrist else None,
         [truth for episode in episodes for truth in episode.truths()],
-        predicted(front, [sentences[index] for index in sentence]) if camera == 'masked' else None,
+        np.concatenate(masks) if masks else None,
         np.concatenate([episode.proprio for episode in episodes]),
         np.concatenate([chunks_of(wanted_of(episode.proprio, episode.actions), chunk)
                         for episode in episodes]),
-        sentences, sentence, len(episodes))
-
-
-def predicted(pictures: np.ndarray, sentences: Sequence[str]) -> list[Mask]:
-    """Mask pictures uint8 [N, S, S, 3] with the shipped weights."""
-    masker = Masker()
-    masks: list[Mask] = []
-    for start in range(0, len(pictures), MASK_BATCH):
-        part = slice(start, start + MASK_BATCH)
-        masks += [Mask(mask.target.astype(np.float16), mask.robot.astype(np.float16), mask.found)
-                  for mask in masker(list(pictures[part]), list(sentences[part]))]
-    return masks
+        sentences, np.concatenate([np.full(len(episode.actions), place[episode.instruction])
+                                   for episode in episodes]), len(episodes))
 
 
 def view(data: Demonstrations, index: int, camera: Camera, size: int, noise: MaskNoise,
@@ -109,10 +108,11 @@ def view(data: Demonstrations, index: int, camera: Camera, size: int, noise: Mas
     """Give the front picture of a step as the policy sees it, varied; uint8 [size, size, 3]."""
     image, truth = data.front[index], data.truths[index]
     if camera != 'raw':
-        mask = (data.masks[index] if camera == 'masked' and data.masks is not None else
-                Mask(truth.target.astype(np.float32), truth.robot.astype(np.float32), 1.0))
-        mask = Mask(mask.target.astype(np.float32), mask.robot.astype(np.float32), mask.found)
-        image = masked(image, noisy(mask, truth, noise, rng), noise, deploy, rng)
+        planes = (data.masks[index].astype(np.float32) / 255
+                  if camera == 'masked' and data.masks is not None else
+                  np.stack((truth.target, truth.robot)).astype(np.float32))
+        mask = noisy(Mask(planes[0], planes[1], 1.0), truth, noise, rng)
+        image = masked(image, mask, noise, deploy, rng)
     return small(shaded(image, shade, rng), size)
 
 

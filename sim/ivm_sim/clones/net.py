@@ -31,10 +31,17 @@ WANTED = 6  # place (m), cosine and sine of twice the angle of the fingers, grip
 
 
 class Eye(nn.Module):
-    """A picture and a sentence to points: where in the picture each of some features is."""
+    """
+    A picture and a sentence to points: where in the picture each of some features is.
+
+    Attributes:
+        brief (bool): Convolve in bfloat16, all but the last: nearly twice as fast to train on
+            CPUs that have it. Points are always found in float32, which 8 bits could not tell.
+    """
 
     def __init__(self, points: int) -> None:
         super().__init__()
+        self.brief = False
         widths = (3, 32, 48, 64, points)
         self.convs = nn.ModuleList(
             nn.Conv2d(a, b, 5 if place == 0 else 3, 2 if place < 2 else 1, 2 if place == 0 else 1)
@@ -48,10 +55,11 @@ class Eye(nn.Module):
     def forward(self, picture: torch.Tensor, sentence: torch.Tensor) -> torch.Tensor:
         """Turn pictures [B, 3, S, S] and sentences [B, 768] into [B, 3 * points]."""
         x = picture
-        for conv, norm, film in zip(self.convs, self.norms, self.films):
-            gain, shift = film(sentence)[..., None, None].chunk(2, 1)
-            x = F.relu(norm(conv(x)) * (1 + gain) + shift)
-        return soft_points(self.convs[-1](x))
+        with torch.autocast(picture.device.type, torch.bfloat16, enabled=self.brief):
+            for conv, norm, film in zip(self.convs, self.norms, self.films):
+                gain, shift = film(sentence)[..., None, None].chunk(2, 1)
+                x = F.relu(norm(conv(x)) * (1 + gain) + shift)
+        return soft_points(self.convs[-1](x.float()))
 
 
 def soft_points(maps: torch.Tensor) -> torch.Tensor:

@@ -45,7 +45,7 @@ class MaskNoise:
         'Masks are up to so many pixels wider or narrower, at 96 pixels.')] = 4
     extra: Annotated[float, Range(0, 1), Doc('Share with another thing kept.')] = .2
     missing: Annotated[float, Range(0, 1), Doc('Share with one thing missing.')] = .1
-    piece: Annotated[float, Range(0, 1), Doc('Share with a piece missing.')] = .15
+    piece: Annotated[float, Range(0, 1), Doc('Share with a piece missing.')] = .3
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -56,7 +56,7 @@ class MaskNoise:
 class Shade:
     """How pictures vary for all policies alike (our choice)."""
 
-    shift: Annotated[int, Range(0, 16), Doc('Pixels that a picture is moved by, at most.')] = 4
+    shift: Annotated[int, Range(0, 16), Doc('Pixels that a picture is moved by, at most.')] = 1
     gain: Annotated[float, Range(0, 1), Doc('Brightness varies by this factor.')] = .12
     balance: Annotated[float, Range(0, 1), Doc('Each colour varies by this factor.')] = .05
 

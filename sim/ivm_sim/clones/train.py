@@ -58,11 +58,13 @@ def clone(config: CloneTraining) -> Path:
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     data = load([Path(path) for path in config.data], config.model.chunk, config.camera,
-                config.tasks)
+                config.tasks, config.model.wrist)
     sentences = pooled(TextEncoder(), data.sentences)
     net = CloneNet(config.model)
     _measure(net, data)
     average = deepcopy(net).requires_grad_(False)
+    for eye in filter(None, (net.front, net.wrist)):
+        eye.brief = config.precision == 'bfloat16'
     optimizer = torch.optim.AdamW(net.parameters(), config.learning_rate, weight_decay=1e-4)
     state, step = folder / 'state.pt', 0
     if state.is_file():
@@ -109,7 +111,7 @@ def _step(net: CloneNet, optimizer: torch.optim.AdamW, data: Demonstrations,
     front = np.stack([view(data, int(i), config.camera, config.model.size, config.noise,
                            config.deploy, config.shade, rng) for i in index])
     wrist = (tensor(np.stack([small(shaded(data.wrist[i], config.shade, rng), config.model.size)
-                              for i in index])) if config.model.wrist else None)
+                              for i in index])) if data.wrist is not None else None)
     for group in optimizer.param_groups:
         group['lr'] = config.learning_rate * _rate(step, config.steps)
     chunk = net(tensor(front), wrist, torch.from_numpy(data.proprio[index]),
