@@ -30,7 +30,9 @@ from ivm_ros.data.shards import DatasetError
 from ivm_sim.clones.config import CloneTraining
 from ivm_sim.dataset import DatasetConfig, write_dataset
 from ivm_sim.demos import DemosConfig, write_demos
-from ivm_sim.evaluate import evaluate, EvaluateConfig, table
+from ivm_sim.evaluation.config import EvaluateConfig
+from ivm_sim.evaluation.evaluate import evaluate
+from ivm_sim.evaluation.results import table
 from ivm_sim.gl import GLError
 from ivm_sim.look import draw_sheet, LookConfig
 from ivm_sim.watch import watch, WatchConfig

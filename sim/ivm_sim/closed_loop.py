@@ -35,7 +35,7 @@ from ivm_ros.files import replace_file
 from ivm_ros.processes import (
     environment_of, ProcessError, Program, Programs, reserve_domain, ros_arguments, ros_facts)
 from ivm_ros.version import commit, versions
-from ivm_sim.evaluate import wilson
+from ivm_sim.evaluation.results import wilson
 from ivm_sim.gl import choose
 from ivm_sim.nodes.loop_config import SimConfig
 from ivm_sim.program import fail, leave

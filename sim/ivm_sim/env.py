@@ -39,6 +39,11 @@ PROPRIO = 15
 LETTERS = ''.join(map(chr, range(32, 127)))
 
 
+def action_limit(rate: int) -> np.ndarray:
+    """Give the largest action at a rate in Hz, float32 [7]."""
+    return np.array([SHIFT * 10 / rate] * 3 + [TURN * 10 / rate] * 3 + [1.0], np.float32)
+
+
 class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     """
     One episode: reach what the instruction asks.
@@ -88,10 +93,11 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.observation_space = spaces.Dict({
             **views, 'proprio': spaces.Box(-2, 2, (PROPRIO,), np.float32),
             'instruction': spaces.Text(200, min_length=1, charset=LETTERS)})
-        high = np.array([SHIFT * 10 / rate] * 3 + [TURN * 10 / rate] * 3 + [1.0], np.float32)
-        self._low, self._high = np.negative(high), high
+        self._high = action_limit(rate)
+        self._low = np.negative(self._high)
         self.action_space = spaces.Box(self._low, self._high, (7,), np.float32)
         self._arena: Arena | None = None
+        self._truths: dict[str, Truth] = {}  # of this step
         self.clipped = 0
 
     @property
@@ -114,6 +120,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.arena.reset(places.poses)
         self.arena.sliding = places.slides
         self.judge = Judge(self.assignment, self.arena)
+        self._truths.clear()
         self._steps = self.clipped = 0
         self._limit = round(LONGEST[len(self.assignment.goals)] * self.rate)
         return self._observe(), self._info(False)
@@ -134,6 +141,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.clipped += int(np.abs(done - asked).max() > 1e-6)
         self.arena.step(done[:3], done[3:6], float(done[6]), 1 / self.rate)
         self._steps += 1
+        self._truths.clear()
         success = self.judge.done()
         return (self._observe(), float(success), success, self._steps >= self._limit,
                 self._info(success))
@@ -144,7 +152,10 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     def truth(self, camera: str = 'front') -> Truth:
         """Give the true masks of a camera's view."""
-        return Truth(self.arena.segment(camera, self.size), self.assignment.targets)
+        if camera not in self._truths:
+            self._truths[camera] = Truth(self.arena.segment(camera, self.size),
+                                         self.assignment.targets)
+        return self._truths[camera]
 
     def close(self) -> None:
         """Free the world of this episode."""
