@@ -16,6 +16,7 @@
 import gymnasium
 from gymnasium import spaces
 import numpy as np
+from PIL import Image
 import pytest
 
 from ivm_ros.config import ConfigError
@@ -111,8 +112,28 @@ def test_what_cannot_be_masked_is_refused(settings, words):
 @pytest.mark.parametrize('name', ['watch.gif', 'watch.mp4'])
 def test_an_episode_can_be_watched(tmp_path, name):
     said = watch(WatchConfig('pick', 'few', masks='truth', size=64, out=str(tmp_path / name)))
-    assert said[0].startswith('seed 0: success, "')
+    assert said[0].startswith('seed 0, expert: success, "')
     assert (tmp_path / name).stat().st_size > 5000
+
+
+def test_policies_can_be_watched_side_by_side(tmp_path):
+    path = tmp_path / 'both.gif'
+    said = watch(WatchConfig('pick', 'few', ('expert', 'random'), 'truth', size=64,
+                             out=str(path)))
+    assert 'expert: success' in said[0] and 'random: failure' in said[1]
+    with Image.open(path) as film:
+        assert film.n_frames >= 90  # as long as the longer episode
+        film.seek(film.n_frames - 1)
+        frame = np.asarray(film.convert('RGB')).astype(int)
+    left, right = np.array_split(frame[-4], 2)  # in the edges that tell the outcome
+    assert np.median(left[:, 1] - left[:, 0]) > 50 > -50 > np.median(right[:, 1] - right[:, 0])
+
+
+def test_who_is_watched_is_known():
+    with pytest.raises(ConfigError, match="no 'exprt'.*did you mean 'expert'"):
+        WatchConfig(policy=('exprt',))
+    with pytest.raises(ConfigError, match='at least one'):
+        WatchConfig(policy=())
 
 
 def test_a_film_has_a_known_format():

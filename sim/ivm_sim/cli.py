@@ -32,16 +32,17 @@ from ivm_sim.dataset import DatasetConfig, write_dataset
 from ivm_sim.demos import DemosConfig, write_demos
 from ivm_sim.evaluation.config import EvaluateConfig
 from ivm_sim.evaluation.evaluate import evaluate
+from ivm_sim.evaluation.report import ReportConfig, write_report
 from ivm_sim.evaluation.results import table
 from ivm_sim.gl import GLError
 from ivm_sim.look import draw_sheet, LookConfig
 from ivm_sim.watch import watch, WatchConfig
 
 Verb = (DatasetConfig | DemosConfig | LookConfig | WatchConfig | CloneTraining
-        | EvaluateConfig)
+        | EvaluateConfig | ReportConfig)
 VERBS: dict[str, Callable[..., Verb]] = {
     'dataset': DatasetConfig, 'look': LookConfig, 'watch': WatchConfig, 'demos': DemosConfig,
-    'clone': CloneTraining, 'evaluate': EvaluateConfig}
+    'clone': CloneTraining, 'evaluate': EvaluateConfig, 'report': ReportConfig}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,6 +75,8 @@ def _run(config: Verb) -> list[str]:
         return [f'wrote {clone(config)}']
     if isinstance(config, EvaluateConfig):
         return [*table(evaluate(config)), f'wrote {config.json}']
+    if isinstance(config, ReportConfig):
+        return [f'wrote {write_report(config)}']
     info = write_dataset(config)
     return [f'{info["rows"]} sentences about {info["scenes"]} pictures in {config.out}: '
             + ', '.join(f'{count} {kind}' for kind, count in info['kinds'].items())]

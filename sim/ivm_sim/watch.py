@@ -11,7 +11,12 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""`ivm-sim watch`: an episode as an animation: what the camera sees, the mask, what is left."""
+"""
+`ivm-sim watch`: episodes as an animation.
+
+One policy: what the camera sees, the mask, what is left. Several: what each of them saw of the same
+episode, side by side.
+"""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,21 +25,29 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
-from ivm_ros.config import check, ConfigError, Doc, Range
-from ivm_ros.deploy import MethodName
+from ivm_ros.config import check, ConfigError, Doc, nearest, Range
+from ivm_ros.deploy import apply, DeployConfig, MethodName
 from ivm_ros.files import replace_file
+from ivm_sim.demo_pictures import GAP, INK, PAPER, SMALL, strip
+from ivm_sim.demo_recording import Shot
+from ivm_sim.evaluation.config import SHIPPED
+from ivm_sim.evaluation.films import edged
 
 GIF, MOVIE = '.gif', '.mp4'
+PLAIN = ('expert', 'random')  # policies that look at no picture
 
 
 @dataclass(frozen=True)
 class WatchConfig:
-    """Show an episode: camera, mask and masked picture side by side."""
+    """Show an episode: camera, mask and masked picture; or what several policies saw of it."""
 
     task: Annotated[str, Doc('Task, as in IvmTabletop-v0.')] = 'put'
     clutter: Annotated[str, Doc('Clutter level: none, few, many, moving, look, all.')] = 'many'
-    policy: Annotated[Literal['expert', 'random'], Doc('Who acts.')] = 'expert'
+    policy: Annotated[tuple[str, ...], Doc(
+        'Who acts: expert, random, a shipped clone (raw, masked, ...), or a file of "ivm-sim '
+        'clone". Clones see the sort of picture they were trained on.')] = ('expert',)
     masks: Annotated[Literal['truth', 'weights'], Doc(
         "Masks by the simulator's truth, or by the shipped weights.")] = 'weights'
     method: Annotated[MethodName, Doc('How the mask is shown.')] = 'overlay'
@@ -44,10 +57,33 @@ class WatchConfig:
     out: Annotated[str, Doc('Animation to write, .gif or .mp4.')] = 'watch.gif'
 
     def __post_init__(self) -> None:
-        """Check ranges and the format."""
+        """Check ranges, the format, and that there is somebody to act."""
         check(self)
         if Path(self.out).suffix not in (GIF, MOVIE):
             raise ConfigError(f'WatchConfig.out: wanted .gif or .mp4, got {self.out!r}')
+        if not self.policy:
+            raise ConfigError('WatchConfig.policy: wanted at least one')
+        for name in self.policy:
+            if name not in PLAIN:
+                _weights_of(name)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """
+    One step as it is shown.
+
+    Attributes:
+        shot (Shot): Camera, mask, masked picture.
+        seen (np.ndarray): What the policy saw, uint8 [S, S, 3].
+        text (str): The sentence.
+        success (bool): The episode is won.
+    """
+
+    shot: Shot
+    seen: np.ndarray
+    text: str
+    success: bool
 
 
 def watch(config: WatchConfig) -> list[str]:
@@ -60,14 +96,18 @@ def watch(config: WatchConfig) -> list[str]:
     """
     from ivm_sim.env import TabletopEnv
 
-    said, strips, texts = [], [], []
-    with closing(TabletopEnv(config.task, config.clutter, config.size, masks=True)) as env:
+    said: list[str] = []
+    strips: list[np.ndarray] = []
+    texts: list[str] = []
+    with closing(TabletopEnv(config.task, config.clutter, config.size)) as env:
         for seed in range(config.seed, config.seed + config.episodes):
-            shots = list(_episode(env, config, seed))
-            strips += [picture for picture, _, _ in shots]
-            texts += [text for _, text, _ in shots]
-            _, text, success = shots[-1]
-            said.append(f'seed {seed}: {"success" if success else "failure"}, "{text}"')
+            told = {name: list(_episode(env, config, name, seed)) for name in config.policy}
+            strips += _film(told)
+            text = env.assignment.instruction
+            texts += [text] * (len(strips) - len(texts))
+            said += [f'seed {seed}, {name}: '
+                     f'{"success" if moments[-1].success else "failure"}, "{text}"'
+                     for name, moments in told.items()]
     path = Path(config.out)
     with replace_file(path) as part:
         if path.suffix == GIF:
@@ -78,27 +118,73 @@ def watch(config: WatchConfig) -> list[str]:
     return [*said, f'wrote {path}']
 
 
-def _episode(env: Any, config: WatchConfig, seed: int
-             ) -> Iterator[tuple[np.ndarray, str, bool]]:
-    """Yield camera | mask | masked, the sentence, and whether it is done."""
-    from ivm_ros.deploy import DeployConfig
-    from ivm_sim.demo_pictures import strip
-    from ivm_sim.demo_recording import Shot
+def _film(told: dict[str, list[Moment]]) -> list[np.ndarray]:
+    """Give the frames of what policies did."""
+    if len(told) > 1:
+        return _side_by_side(told)
+    return [strip(moment.shot) for moments in told.values() for moment in moments]
+
+
+def _episode(env: Any, config: WatchConfig, name: str, seed: int) -> Iterator[Moment]:
+    """Let a policy act; yield what there is to see after each step."""
     from ivm_sim.expert import Expert
     from ivm_sim.masked import MaskedCamera, TruthMasker
-    from ivm_sim.policy import RandomPolicy, run
+    from ivm_sim.policy import Policy, RandomPolicy, run
 
-    masked = MaskedCamera(env, TruthMasker(env) if config.masks == 'truth' else _weights(),
-                          DeployConfig(method=config.method))
-    policy = Expert(env) if config.policy == 'expert' else RandomPolicy(seed)
-    for step in run(masked, policy, seed):
-        mask = masked.mask
-        if mask is None:
-            continue
-        # The mask is that of the picture after the action, which is what the camera shows now.
+    source = TruthMasker(env) if config.masks == 'truth' else _weights()
+    deploy = DeployConfig(method=config.method)
+    policy: Policy
+    masked = False
+    if name in PLAIN:
+        policy = Expert(env) if name == 'expert' else RandomPolicy(seed)
+    else:
+        from ivm_sim.clones.policy import ClonePolicy
+
+        policy = clone = ClonePolicy(_weights_of(name), env.action_space.high)
+        masked = clone.info['camera'] != 'raw'
+    for step in run(MaskedCamera(env, source, deploy) if masked else env, policy, seed):
+        # What the camera shows now, after the action.
+        picture, text = env.render(), env.assignment.instruction
+        mask = source(picture, text)
         planes = [(plane * 255).astype(np.uint8) for plane in (mask.target, mask.robot)]
-        yield (strip(Shot(env.render(), masked.shown, *planes)), env.assignment.instruction,
-               step.success)
+        shown = apply(picture, mask, deploy).image
+        yield Moment(Shot(picture, shown, *planes), shown if masked else picture, text,
+                     step.success)
+
+
+def _side_by_side(told: dict[str, list[Moment]]) -> list[np.ndarray]:
+    """Lay what each policy saw beside what the others did; who is done waits in its outcome."""
+    names = {name: Path(name).stem for name in told}
+    panels = [[_titled(moment.seen, names[name]) for moment in moments[:-1]]
+              + [_titled(edged(moments[-1].seen, moments[-1].success),
+                         f'{names[name]}: {"success" if moments[-1].success else "failure"}')]
+              for name, moments in told.items()]
+    gap = np.full((panels[0][0].shape[0], GAP, 3), PAPER, np.uint8)
+    return [np.hstack([part for index, panel in enumerate(row)
+                       for part in ((gap, panel) if index else (panel,))])
+            for row in zip(*(_held(panel, max(map(len, panels))) for panel in panels))]
+
+
+def _held(panel: list[np.ndarray], length: int) -> list[np.ndarray]:
+    """Stretch a film by its last frame, which stands for a second and a half at the end of all."""
+    return panel + [panel[-1]] * (length + 15 - len(panel))
+
+
+def _titled(picture: np.ndarray, title: str) -> np.ndarray:
+    """Put a line above a picture uint8 [H, W, 3]."""
+    band = Image.new('RGB', (picture.shape[1], SMALL + GAP), PAPER)
+    ImageDraw.Draw(band).text((2, 2), title, INK, ImageFont.load_default(SMALL))
+    return np.vstack([np.asarray(band), picture])
+
+
+def _weights_of(name: str) -> Path:
+    """Find a clone by its path or by the name of a shipped one."""
+    for path in (Path(name), SHIPPED / f'{name}.safetensors'):
+        if path.is_file():
+            return path
+    known = [*PLAIN, *sorted(path.stem for path in SHIPPED.glob('*.safetensors'))]
+    raise ConfigError(f'WatchConfig.policy: no {name!r}{nearest(name, known)}. Known: '
+                      f'{", ".join(known)}, or a file of "ivm-sim clone"')
 
 
 def _weights() -> Any:

@@ -71,7 +71,8 @@ def report_of(config: EvaluateConfig, cells: list[Cell], done: Done, seconds: fl
         'pooled': [{**dict(zip(POOLED, key)), **figures(outcomes)}
                    for key, outcomes in pooled.items() if outcomes],
         'command': shlex.join(['ivm-sim', *sys.argv[1:]]), 'commit': commit(),
-        'seed': config.seed, 'seconds': round(seconds)}
+        'seed': config.seed, 'episodes': config.episodes, 'size': config.size,
+        'seconds': round(seconds)}
 
 
 def _episode(outcome: Outcome) -> dict[str, Any]:
