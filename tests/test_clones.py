@@ -25,6 +25,7 @@ from ivm_ros.data.shards import DatasetError
 from ivm_ros.deploy import DeployConfig
 from ivm_ros.sample import Mask
 from ivm_sim.clones.config import CloneConfig, CloneTraining
+from ivm_sim.clones.heads import DiffusionHead
 from ivm_sim.clones.net import CloneNet, soft_points
 from ivm_sim.clones.policy import ClonePolicy
 from ivm_sim.clones.sight import masked, MaskNoise, noisy, Shade, shaded
@@ -99,6 +100,26 @@ def test_the_net_is_small_enough_for_one_core():
     assert chunk.shape == (2, 10, 6)
 
 
+def test_a_diffusion_head_learns_either_of_two_answers_and_not_their_mean():
+    """What the mean of demonstrations gets wrong: go left or go right."""
+    torch.manual_seed(0)
+    head = DiffusionHead(4, 64, 5)
+    optimizer = torch.optim.Adam(head.parameters(), 3e-3)
+    features = torch.ones(64, 4)
+    for _ in range(250):
+        side = torch.where(torch.rand(64, 1, 1) < .5, -1.0, 1.0)
+        loss = head.loss(features, side.expand(64, 5, 6))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        found = head.foresee(features, torch.Generator().manual_seed(1))
+    assert (found.abs() - 1).abs().median() < .15
+    assert .2 < (found[:, 0, 0] > 0).float().mean() < .8
+    again = head.foresee(features, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(again, found)
+
+
 # --- what it sees ----------------------------------------------------------------------------
 
 def scene():
@@ -142,8 +163,11 @@ def test_pictures_vary_in_light_and_place_and_keep_their_size():
 # --- training and acting ---------------------------------------------------------------------
 
 @pytest.mark.slow
-def test_a_stopped_training_goes_on_to_the_same_numbers(demos, tmp_path, monkeypatch):
-    whole = load_file(clone(config(demos, tmp_path / 'whole', camera='truth')))
+@pytest.mark.parametrize('head', ['chunk', 'diffusion'])
+def test_a_stopped_training_goes_on_to_the_same_numbers(demos, tmp_path, monkeypatch, head):
+    half = config(demos, tmp_path / 'half', camera='truth')
+    half = replace(half, model=replace(half.model, head=head))
+    whole = load_file(clone(replace(half, out=str(tmp_path / 'whole'))))
     from ivm_sim.clones import train
     step = train._step
 
@@ -151,7 +175,6 @@ def test_a_stopped_training_goes_on_to_the_same_numbers(demos, tmp_path, monkeyp
         if number == 4:
             raise KeyboardInterrupt
         return step(net, optimizer, data, sentences, config, number)
-    half = config(demos, tmp_path / 'half', camera='truth')
     monkeypatch.setattr(train, '_step', dies)
     with pytest.raises(KeyboardInterrupt):
         clone(half)
@@ -163,13 +186,16 @@ def test_a_stopped_training_goes_on_to_the_same_numbers(demos, tmp_path, monkeyp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('camera', ['raw', 'masked'])
-def test_a_clone_acts_and_warns_of_other_pictures(demos, tmp_path, camera):
-    path = clone(config(demos, tmp_path / 'run', camera=camera))
+@pytest.mark.parametrize(('camera', 'head'), [('raw', 'diffusion'), ('masked', 'chunk')])
+def test_a_clone_acts_and_warns_of_other_pictures(demos, tmp_path, camera, head):
+    settings = config(demos, tmp_path / 'run', camera=camera)
+    path = clone(replace(settings, model=replace(settings.model, head=head)))
     env = TabletopEnv('pick', 'few', size=48)
     policy = ClonePolicy(path, LIMIT, camera)
     steps = list(run(env, policy, 11))
     assert steps[-1].clipped == 0 and np.isfinite([step.action for step in steps]).all()
+    again = [step.action for _, step in zip(range(5), run(env, policy, 11))]
+    np.testing.assert_array_equal(again, [step.action for step in steps[:5]])
     with pytest.warns(UserWarning, match='was trained on'):
         ClonePolicy(path, LIMIT, 'masked' if camera == 'raw' else 'raw')
     env.close()

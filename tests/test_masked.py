@@ -130,7 +130,7 @@ def test_policies_can_be_watched_side_by_side(tmp_path):
 
 
 def test_who_is_watched_is_known():
-    with pytest.raises(ConfigError, match="no 'exprt'.*did you mean 'expert'"):
+    with pytest.raises(ConfigError, match=r"no 'exprt'.*did you mean 'expert'"):
         WatchConfig(policy=('exprt',))
     with pytest.raises(ConfigError, match='at least one'):
         WatchConfig(policy=())

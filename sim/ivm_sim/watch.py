@@ -14,8 +14,8 @@
 """
 `ivm-sim watch`: episodes as an animation.
 
-One policy: what the camera sees, the mask, what is left. Several: what each of them saw of the same
-episode, side by side.
+One policy: what the camera sees, the mask, what is left. Several: what each of them saw of the
+same episode, side by side.
 """
 
 from collections.abc import Iterator

@@ -30,6 +30,8 @@ class CloneConfig:
 
     size: Annotated[int, Range(32, 256), Doc('Side of the pictures it sees, pixels.')] = 96
     wrist: Annotated[bool, Doc('It has a second eye, on the wrist.')] = False
+    head: Annotated[Literal['chunk', 'diffusion'], Doc(
+        'How it foresees: all at once, or by removing noise (diffusion policy).')] = 'chunk'
     points: Annotated[int, Range(1, 256), Doc('Points of the spatial softmax.')] = 32
     hidden: Annotated[int, Range(8, 2048), Doc('Width of the head.')] = 256
     chunk: Annotated[int, Range(1, 100), Doc('Steps that are foreseen.')] = 10

@@ -24,10 +24,10 @@ from torch import nn
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_sim.clones.config import CloneConfig
+from ivm_sim.clones.heads import HEADS, WANTED
 
 SENTENCE = 768  # width of the sentence encoder
 PROPRIO = 15
-WANTED = 6  # place (m), cosine and sine of twice the angle of the fingers, gripper
 
 
 class Eye(nn.Module):
@@ -87,17 +87,14 @@ class CloneNet(nn.Module):
         self.wrist = Eye(config.points) if config.wrist else None
         eyes = 3 * config.points * (1 + config.wrist)
         self.sentence = nn.Linear(SENTENCE, 32)
-        self.head = nn.Sequential(
-            nn.Linear(eyes + PROPRIO + 32, config.hidden), nn.ReLU(),
-            nn.Linear(config.hidden, config.hidden), nn.ReLU(),
-            nn.Linear(config.hidden, config.chunk * WANTED))
+        self.head = HEADS[config.head](eyes + PROPRIO + 32, config.hidden, config.chunk)
         self.register_buffer('middle', torch.zeros(WANTED))
         self.register_buffer('spread', torch.ones(WANTED))
         self.register_buffer('hand_middle', torch.zeros(PROPRIO))
         self.register_buffer('hand_spread', torch.ones(PROPRIO))
 
     def forward(self, front: torch.Tensor, wrist: torch.Tensor | None, proprio: torch.Tensor,
-                sentence: torch.Tensor) -> torch.Tensor:
+                sentence: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
         """
         Foresee wanted poses.
 
@@ -106,14 +103,26 @@ class CloneNet(nn.Module):
             wrist: The same, or None where the policy has no second eye.
             proprio: float32 [B, 15].
             sentence: float32 [B, 768].
+            generator: Of a diffusion head's noise.
 
         Returns:
             float32 [B, chunk, `WANTED`].
         """
+        features = self._see(front, wrist, proprio, sentence)
+        return self.head.foresee(features, generator) * self.spread + self.middle
+
+    def loss(self, front: torch.Tensor, wrist: torch.Tensor | None, proprio: torch.Tensor,
+             sentence: torch.Tensor, wanted: torch.Tensor,
+             generator: torch.Generator | None = None) -> torch.Tensor:
+        """Give what training lowers; `wanted` is float32 [B, chunk, `WANTED`]."""
+        features = self._see(front, wrist, proprio, sentence)
+        return self.head.loss(features, (wanted - self.middle) / self.spread, generator)
+
+    def _see(self, front: torch.Tensor, wrist: torch.Tensor | None, proprio: torch.Tensor,
+             sentence: torch.Tensor) -> torch.Tensor:
+        """Join what is seen, felt and said, float32 [B, F]."""
         eyes = [self.front(front * 2 - 1, sentence)]
         if self.wrist is not None and wrist is not None:
             eyes.append(self.wrist(wrist * 2 - 1, sentence))
         hand = (proprio - self.hand_middle) / self.hand_spread
-        joined = torch.cat((*eyes, hand, torch.tanh(self.sentence(sentence))), 1)
-        chunk = self.head(joined).unflatten(1, (self.config.chunk, WANTED))  # [B, chunk, WANTED]
-        return chunk * self.spread + self.middle
+        return torch.cat((*eyes, hand, torch.tanh(self.sentence(sentence))), 1)

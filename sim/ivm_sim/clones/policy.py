@@ -42,14 +42,16 @@ class ClonePolicy:
         self._limit = limit
         self._encoder = TextEncoder()
         self._chunk: list[np.ndarray] = []
+        self._noise = torch.Generator()
         trained = self.info['camera']
         if camera and (camera == 'raw') != (trained == 'raw'):
             warnings.warn(f'{path.name} was trained on {trained} pictures and is shown {camera} '
                           'ones', stacklevel=2)
 
     def reset(self) -> None:
-        """Forget what was foreseen."""
+        """Forget what was foreseen; equal episodes get equal noise."""
         self._chunk = []
+        self._noise.manual_seed(0)
 
     @torch.inference_mode()
     def act(self, observation: dict[str, Any]) -> np.ndarray:
@@ -60,6 +62,6 @@ class ClonePolicy:
             wrist = (tensor(small(observation['wrist'], config.size)[None])
                      if config.wrist else None)
             chunk = self.net(tensor(small(observation['front'], config.size)[None]), wrist,
-                             torch.from_numpy(proprio)[None], tokens.mean(1))
+                             torch.from_numpy(proprio)[None], tokens.mean(1), self._noise)
             self._chunk = list(chunk[0, :config.execute].numpy())
         return action_of(self._chunk.pop(0), proprio, self._limit)

@@ -14,7 +14,8 @@
 """
 `ivm-sim clone`: behaviour cloning of demonstrations.
 
-L1 on chunks of wanted poses, AdamW, cosine, moving average. A stopped run goes on where it was.
+AdamW, cosine, moving average; the loss is the head's (`heads`). A stopped run goes on where it
+was.
 """
 
 from copy import deepcopy
@@ -27,7 +28,6 @@ from typing import Any
 import numpy as np
 from safetensors.torch import load_file, save_file
 import torch
-import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.config import ConfigError
 from ivm_ros.data.shards import read_info
@@ -114,10 +114,9 @@ def _step(net: CloneNet, optimizer: torch.optim.AdamW, data: Demonstrations,
                               for i in index])) if data.wrist is not None else None)
     for group in optimizer.param_groups:
         group['lr'] = config.learning_rate * _rate(step, config.steps)
-    chunk = net(tensor(front), wrist, torch.from_numpy(data.proprio[index]),
-                sentences[data.sentence[index]])
-    wanted = torch.from_numpy(data.chunks[index])
-    loss = F.l1_loss(chunk / net.spread, wanted / net.spread)
+    loss = net.loss(tensor(front), wrist, torch.from_numpy(data.proprio[index]),
+                    sentences[data.sentence[index]], torch.from_numpy(data.chunks[index]),
+                    torch.Generator().manual_seed(int(rng.integers(2**63))))
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
