@@ -104,17 +104,17 @@ def test_a_diffusion_head_learns_either_of_two_answers_and_not_their_mean():
     """What the mean of demonstrations gets wrong: go left or go right."""
     torch.manual_seed(0)
     head = DiffusionHead(4, 64, 5)
-    optimizer = torch.optim.Adam(head.parameters(), 3e-3)
-    features = torch.ones(64, 4)
+    optimizer = torch.optim.Adam(head.parameters(), 2e-3)
     for _ in range(250):
-        side = torch.where(torch.rand(64, 1, 1) < .5, -1.0, 1.0)
-        loss = head.loss(features, side.expand(64, 5, 6))
+        side = torch.where(torch.rand(32, 1, 1) < .5, -1.0, 1.0)
+        loss = head.loss(torch.ones(32, 4), side.expand(32, 5, 6))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    features = torch.ones(64, 4)
     with torch.no_grad():
         found = head.foresee(features, torch.Generator().manual_seed(1))
-    assert (found.abs() - 1).abs().median() < .15
+    assert (found.abs() - 1).abs().mean() < .1
     assert .2 < (found[:, 0, 0] > 0).float().mean() < .8
     again = head.foresee(features, torch.Generator().manual_seed(1))
     torch.testing.assert_close(again, found)

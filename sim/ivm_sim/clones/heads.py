@@ -62,8 +62,9 @@ class DiffusionHead(nn.Module):
     Removes noise from poses step by step: diffusion policy (arXiv 2303.04137).
 
     The denoiser convolves along the chunk, modulated by features and level of noise, as the
-    paper's; without its halving of the sequence, since a chunk is short (our choice). Noise is
-    removed by DDIM (arXiv 2010.02502).
+    paper's; without its halving of the sequence, since a chunk is short (our choice). It guesses
+    the poses and not the noise: from noise alone that is the better start (on two modes the mean
+    error was .02 instead of .18). Noise is removed by DDIM (arXiv 2010.02502).
 
     Args:
         features: Width of what comes in.
@@ -82,7 +83,7 @@ class DiffusionHead(nn.Module):
 
     def forward(self, noisy: torch.Tensor, level: torch.Tensor, features: torch.Tensor
                 ) -> torch.Tensor:
-        """Guess the noise in poses, whose levels are int64 [B]."""
+        """Guess the poses below noise, whose levels are int64 [B]."""
         condition = F.relu(self.condition(torch.cat((features, encoded(level)), 1)))
         x = self.enter(noisy.transpose(1, 2))
         for block in self.blocks:
@@ -91,12 +92,12 @@ class DiffusionHead(nn.Module):
 
     def loss(self, features: torch.Tensor, wanted: torch.Tensor,
              generator: torch.Generator | None = None) -> torch.Tensor:
-        """Give the mean square of the error in guessing noise of any level."""
+        """Give the mean square of the error in guessing poses below noise of any level."""
         features, wanted = (part.repeat_interleave(NOISES, 0) for part in (features, wanted))
         noise = torch.randn(wanted.shape, generator=generator)
         level = torch.randint(LEVELS, (len(wanted),), generator=generator)
         return F.mse_loss(self(_schedule().add_noise(wanted, noise, level), level, features),
-                          noise)
+                          wanted)
 
     def foresee(self, features: torch.Tensor, generator: torch.Generator | None = None
                 ) -> torch.Tensor:
@@ -144,7 +145,8 @@ def _schedule() -> Any:
     from diffusers import DDIMScheduler  # seconds to import, and only this head needs it
 
     return DDIMScheduler(LEVELS, beta_schedule='squaredcos_cap_v2', clip_sample=True,
-                         clip_sample_range=5.0, timestep_spacing='trailing')
+                         clip_sample_range=5.0, timestep_spacing='trailing',
+                         prediction_type='sample')
 
 
 HEADS: dict[str, type[ChunkHead] | type[DiffusionHead]] = {
