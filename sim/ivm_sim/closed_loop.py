@@ -14,7 +14,7 @@
 """
 The closed loop over ROS 2: simulated arm, ivm_node and a cloned policy, in processes of their own.
 
-Example: python -m ivm_sim.closed_loop --weights runs/clone/policy.safetensors --camera masked
+Example: python -m ivm_sim.closed_loop --camera masked --sim.task cup_on_pan --sim.clutter many
 Exit code 1: an action was lost, or nothing was acted on.
 """
 
@@ -35,6 +35,7 @@ from ivm_ros.files import replace_file
 from ivm_ros.processes import (
     environment_of, ProcessError, Program, Programs, reserve_domain, ros_arguments, ros_facts)
 from ivm_ros.version import commit, versions
+from ivm_sim.evaluation.config import shipped
 from ivm_sim.evaluation.results import wilson
 from ivm_sim.gl import choose
 from ivm_sim.nodes.loop_config import SimConfig
@@ -47,7 +48,8 @@ STALLED = 300.0  # s without an episode's end
 class LoopConfig:
     """What is played by whom."""
 
-    weights: Annotated[Path, Doc('Policy of "ivm-sim clone" (.safetensors).')]
+    weights: Annotated[Path | None, Doc(
+        'Policy of "ivm-sim clone" (.safetensors); none: the shipped one of that camera.')] = None
     camera: Annotated[Literal['raw', 'masked'], Doc('What the policy sees.')] = 'masked'
     method: Annotated[MethodName, Doc('How the mask is shown.')] = 'overlay'
     masker: Annotated[str, Doc('Checkpoint of the masker; empty for the shipped one.')] = ''
@@ -59,9 +61,14 @@ class LoopConfig:
     def __post_init__(self) -> None:
         """Refuse wrong ranges, choices and a missing file."""
         check(self)
-        if not self.weights.is_file():
+        if not self.policy.is_file():
             raise ConfigError(f'LoopConfig.weights: wanted a policy of "ivm-sim clone", got '
-                              f'{self.weights}, which does not exist')
+                              f'{self.policy}, which does not exist')
+
+    @property
+    def policy(self) -> Path:
+        """Weights of who acts."""
+        return self.weights or shipped(self.camera)
 
 
 def run(config: LoopConfig, console: Console) -> dict[str, Any]:
@@ -95,7 +102,7 @@ def _start(config: LoopConfig, programs: Programs) -> Program:
     masked = config.camera == 'masked'
     seen = 'masked/image' if masked else 'front/image_raw'
     programs.start('policy_node', 'ivm_sim.nodes.policy_node', [
-        *ros_arguments({'weights': str(config.weights.resolve()), 'camera': config.camera,
+        *ros_arguments({'weights': str(config.policy.resolve()), 'camera': config.camera,
                         'max_shift': 0.5 / config.sim.rate, 'max_turn': 5.0 / config.sim.rate}),
         '-r', f'image:={seen}'])
     if masked:

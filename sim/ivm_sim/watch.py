@@ -32,7 +32,7 @@ from ivm_ros.deploy import apply, DeployConfig, MethodName
 from ivm_ros.files import replace_file
 from ivm_sim.demo_pictures import GAP, INK, PAPER, SMALL, strip
 from ivm_sim.demo_recording import Shot
-from ivm_sim.evaluation.config import SHIPPED
+from ivm_sim.evaluation.config import shipped, SHIPPED
 from ivm_sim.evaluation.films import edged
 
 GIF, MOVIE = '.gif', '.mp4'
@@ -179,7 +179,7 @@ def _titled(picture: np.ndarray, title: str) -> np.ndarray:
 
 def _weights_of(name: str) -> Path:
     """Find a clone by its path or by the name of a shipped one."""
-    for path in (Path(name), SHIPPED / f'{name}.safetensors'):
+    for path in (Path(name), shipped(name)):
         if path.is_file():
             return path
     known = [*PLAIN, *sorted(path.stem for path in SHIPPED.glob('*.safetensors'))]

@@ -266,3 +266,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=2))
+
+
+@pytest.fixture(scope='session')
+def clone_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a policy of random weights: it moves, and that is all that is asked of it here."""
+    import torch
+
+    from ivm_sim.clones.config import CloneConfig, CloneTraining
+    from ivm_sim.clones.net import CloneNet
+    from ivm_sim.clones.train import save
+
+    torch.manual_seed(0)
+    model = CloneConfig(size=32, points=8, hidden=32, wrist=True)
+    return save(tmp_path_factory.mktemp('clone') / 'random.safetensors', CloneNet(model),
+                CloneTraining(model=model), 0, 0)

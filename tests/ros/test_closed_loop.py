@@ -35,12 +35,9 @@ import torch
 from ivm_ros.config import ConfigError
 from ivm_ros.deploy import DeployConfig
 from ivm_ros.masker import Masker
-from ivm_sim.clones.config import CloneConfig, CloneTraining
 from ivm_sim.clones.policy import ClonePolicy
-from ivm_sim.clones.train import clone
 from ivm_sim.closed_loop import LoopConfig, problems
 from ivm_sim.closed_loop import run as run_loop
-from ivm_sim.demos import DemosConfig, write_demos
 from ivm_sim.env import TabletopEnv
 from ivm_sim.loop_score import Score
 from ivm_sim.masked import MaskedCamera
@@ -51,15 +48,6 @@ from ivm_sim.policy import run
 
 SIM = SimConfig(task='pick', clutter='few', seed=800_003, size=64, pace='lockstep',
                 patience=60.0)
-
-
-@pytest.fixture(scope='module')
-def weights(tmp_path_factory):
-    """Clone a policy for a few steps: it moves, and that is all that is asked of it here."""
-    folder = tmp_path_factory.mktemp('loop')
-    write_demos(DemosConfig(str(folder / 'demos'), ('pick',), episodes=2, size=48))
-    return clone(CloneTraining((str(folder / 'demos'),), str(folder / 'run'), steps=4, batch=4,
-                               model=CloneConfig(size=32, points=8, hidden=32, wrist=True)))
 
 
 # --- messages and counts -----------------------------------------------------------------------
@@ -114,15 +102,16 @@ def test_each_action_is_counted_once_for_what_it_is():
 
 @pytest.mark.slow
 @pytest.mark.parametrize('camera', ['raw', 'masked'])
-def test_over_topics_all_goes_as_in_process(weights, tmp_path, camera):
+def test_over_topics_all_goes_as_in_process(clone_weights, tmp_path, camera):
     """Lockstep: the same seed ends in the same place, to the last bit, masked or not."""
-    config = LoopConfig(weights, camera, episodes=1, out=tmp_path, sim=SIM)
+    config = LoopConfig(clone_weights, camera, episodes=1, out=tmp_path, sim=SIM)
     report = run_loop(config, Console(quiet=True))
     torch.set_num_threads(1)
     inner = TabletopEnv(SIM.task, SIM.clutter, SIM.size)
     env = inner if camera == 'raw' else MaskedCamera(inner, Masker(), DeployConfig())
     with closing(inner):
-        *_, last = steps = list(run(env, ClonePolicy(weights, inner.action_space.high), SIM.seed))
+        policy = ClonePolicy(clone_weights, inner.action_space.high)
+        *_, last = steps = list(run(env, policy, SIM.seed))
         after = inner._observe()['proprio']
     (episode,) = report['episodes']
     assert episode['steps'] == len(steps) and episode['success'] == last.success
@@ -137,11 +126,11 @@ def test_over_topics_all_goes_as_in_process(weights, tmp_path, camera):
 
 
 @pytest.mark.slow
-def test_a_policy_that_dies_ends_the_run_with_its_last_words(weights, tmp_path):
+def test_a_policy_that_dies_ends_the_run_with_its_last_words(clone_weights, tmp_path):
     """And the other processes with it."""
     out = tmp_path / 'out'
     loop = subprocess.Popen(
-        [sys.executable, '-m', 'ivm_sim.closed_loop', '--weights', str(weights), '--camera',
+        [sys.executable, '-m', 'ivm_sim.closed_loop', '--weights', str(clone_weights), '--camera',
          'raw', '--out', str(out), '--sim.task', 'pick', '--sim.size', '64', '--episodes', '50'],
         text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:

@@ -63,15 +63,18 @@ def show_arguments(file: str, folder: Path) -> str:
     ('ivm.launch.py', ['image', 'camera_info', 'instruction', 'method', 'device', 'namespace',
                        'params_file']),
     ('sim.launch.py', ['seed', 'rate', 'instruction', 'method', 'device', 'namespace',
-                       'params_file'])])
+                       'params_file']),
+    ('closed_loop.launch.py', ['camera', 'weights', 'task', 'clutter', 'seed', 'episodes', 'pace',
+                               'method', 'device', 'params_file'])])
 def test_arguments_are_documented(file, names, tmp_path):
     """Every argument has a description; that of the method comes from its config class."""
     text = show_arguments(file, tmp_path)
     parts = dict(part.split("':\n", 1) for part in text.split("\n    '")[1:])
     assert set(names) <= set(parts)
     assert 'no description' not in text
-    method = next(option for option in options(DeployConfig) if option.name == 'method')
-    assert method.help in parts['method']
+    if file != 'closed_loop.launch.py':
+        method = next(option for option in options(DeployConfig) if option.name == 'method')
+        assert method.help in parts['method']
 
 
 class Launched:
@@ -143,6 +146,36 @@ def test_sim_launch_shows_a_masked_scene(graph, tmp_path, weights):
     assert code == 0
 
 
+@needs_launch
+@pytest.mark.slow
+@pytest.mark.parametrize('camera', ['masked', 'raw'])
+def test_closed_loop_launch_plays_its_episodes_and_ends(tmp_path, camera, clone_weights):
+    """The chain stands by remapping alone; it ends by itself, and every action is counted."""
+    launched = Launched(tmp_path, str(LAUNCH / 'closed_loop.launch.py'), f'camera:={camera}',
+                        f'weights:={clone_weights}', 'task:=pick', 'size:=64', 'episodes:=1',
+                        'pace:=lockstep', 'patience:=60')
+    try:
+        code = launched.process.wait(180)
+    finally:
+        launched.stop()
+    said = launched.log.read_text()
+    assert code == 0 and 'Traceback' not in said and 'failed to terminate' not in said
+    assert ('ivm_node' in said) == (camera == 'masked')
+    assert '"lost": 0' in said and '"repeated": 0' in said and '"on_time": 90' in said
+
+
+@needs_launch
+@pytest.mark.slow
+def test_closed_loop_launch_ends_when_its_policy_does(tmp_path):
+    launched = Launched(tmp_path, str(LAUNCH / 'closed_loop.launch.py'), 'camera:=raw',
+                        'weights:=nowhere.safetensors', 'size:=64')
+    try:
+        launched.process.wait(120)
+    finally:
+        launched.stop()
+    assert 'wanted a file of' in launched.log.read_text()
+
+
 def test_program_is_found_however_installed(tmp_path, monkeypatch):
     """Built by colcon: lib/ivm_ros; else the module, by the Python that launches."""
     monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
@@ -175,6 +208,9 @@ def test_profile_holds_dozens_of_pictures_and_keeps_udp():
 
 def test_example_parameters_are_ours_and_say_the_defaults():
     """config/ivm.yaml holds known names only, and differs from the defaults where it says so."""
+    loop = yaml.safe_load((ROOT / 'config' / 'closed_loop.yaml').read_text())
+    known = {option.name for cls in (NodeConfig, DeployConfig) for option in options(cls)}
+    assert set(loop['/**']['ros__parameters']) - known == {'use_sim_time'}
     values = yaml.safe_load((ROOT / 'config' / 'ivm.yaml').read_text())['/**']['ros__parameters']
     for cls in (NodeConfig, DeployConfig, MaskerConfig):
         mine = {option.name: values.pop(option.name) for option in options(cls)

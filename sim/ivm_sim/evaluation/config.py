@@ -28,6 +28,11 @@ SHIPPED = Path(__file__).resolve().parent.parent / 'weights'
 EXPERT = 'expert'
 
 
+def shipped(name: str) -> Path:
+    """Give the path of a clone that ships with the package: raw, masked, truth, ..."""
+    return SHIPPED / f'{name}.safetensors'
+
+
 @dataclass(frozen=True)
 class Column:
     """

@@ -19,12 +19,12 @@ It does not know whether its pictures are masked: remap `image` to the camera's 
 """
 
 from pathlib import Path
-import signal
 import sys
 from typing import Any
 
 import rclpy
 from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -132,12 +132,11 @@ class PolicyNode(Node):
 def main(args: list[str] | None = None) -> None:
     """Act until Ctrl-C."""
     node = None
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.ALL)
         node = PolicyNode()
         rclpy.spin(node)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (ConfigError, ParameterException) as error:
         sys.exit(f'policy_node: {error}')

@@ -206,7 +206,7 @@ def main(args: list[str] | None = None) -> None:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = RecorderNode()
         while not node.finished:
-            rclpy.spin_once(node)
+            rclpy.spin_once(node, timeout_sec=0.5)  # without, no signal is heard in silence
     except KeyboardInterrupt:
         pass
     except (ConfigError, ParameterException) as error:
