@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # `--help` works on a machine that cannot draw
     from ivm_sim.tasks import Assignment
 
 PLAN = 'plan.json'
+MAY_CHANGE = ('out', 'tasks', 'episodes', 'bag', 'lerobot', 'workers')  # from run to run
 SUITES = {'paper': ('cup_on_plate', 'cup_on_pan', 'duck_in_pot', 'duck_on_plate'),
           'full': ('cup_on_plate', 'cup_on_pan', 'duck_in_pot', 'duck_on_plate', 'pick', 'put',
                    'push', 'stack', 'two', 'relation')}
@@ -71,6 +72,8 @@ class DemosConfig:
         'Deviation in metres of what is added to the shifts carried out, not to those recorded.'
     )] = 0.006
     bag: Annotated[bool, Doc('Write each episode as a bag (MCAP) too, in bags/.')] = False
+    lerobot: Annotated[bool, Doc(
+        'Write all as a LeRobot dataset (v3) too, in lerobot/; needs that package.')] = False
     shard: Annotated[int, Range(1), Doc('Episodes in one shard.')] = 25
     workers: Annotated[int, Range(1), Doc('Processes.')] = 1
 
@@ -116,6 +119,10 @@ def write_demos(config: DemosConfig) -> dict[str, Any]:
             progress.advance(bar, done)
     if config.bag:
         write_bags(config)
+    if config.lerobot:
+        from ivm_sim.lerobot_export import export, ExportConfig
+
+        export(ExportConfig(config.out, str(folder / 'lerobot'), config.rate))
     info = _describe(config)
     write_info(folder, info)
     return info
@@ -201,7 +208,7 @@ def _finished(config: DemosConfig, task: str, start: int) -> bool:
 def _check_plan(folder: Path, config: DemosConfig) -> None:
     """Refuse to mix two recordings in one folder."""
     plan = asdict(config)
-    for name in ('out', 'tasks', 'episodes', 'bag', 'workers'):  # these may change from run to run
+    for name in MAY_CHANGE:
         del plan[name]
     path = folder / PLAN
     if path.is_file() and json.loads(path.read_text()) != plan:
