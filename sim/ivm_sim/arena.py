@@ -24,13 +24,12 @@ from functools import cache
 import numpy as np
 
 from ivm_sim.canvas import Canvas
-from ivm_sim.drive import add_drives, Drive
+from ivm_sim.drive import add_drives, ARMS, Drive, PRIMITIVE
 from ivm_sim.looks import Look, wear
 from ivm_sim.mj import mujoco
 from ivm_sim.model import add_looks, add_room, Slot
 from ivm_sim.objects import draw, SIZES
 from ivm_sim.parts import Part, rotation, turn
-from ivm_sim.robot import add_arm
 from ivm_sim.sampler import Item
 from ivm_sim.solids import add_solid, Bounds, bounds_of, FRICTION
 from ivm_sim.stage import paint_object
@@ -101,18 +100,19 @@ class Arena:
         receivers: Indices of those that things are put into or onto.
         look: Surfaces, light and camera.
         rng: Draws tones.
+        arm: Key of `drive.ARMS`.
     """
 
     def __init__(self, items: list[Item], shapes: list[list[Part]], receivers: set[int],
-                 look: Look, rng: np.random.Generator) -> None:
-        spec = _pictures(look.surfaces).copy()
+                 look: Look, rng: np.random.Generator, arm: str = PRIMITIVE) -> None:
+        spec = _pictures(look.surfaces, arm).copy()
         for index, (item, parts) in enumerate(zip(items, shapes)):
             add_solid(spec, f'thing_{index + 1}', item.kind, parts, index in receivers)
         self.model = spec.compile()
         self.data = mujoco.MjData(self.model)
         self.props = [_prop(self.model, index + 1, item, parts)
                       for index, (item, parts) in enumerate(zip(items, shapes))]
-        self.drive = Drive(self.model)
+        self.drive = Drive(self.model, ARMS[arm])
         self.look = look
         self._canvases: dict[int, Canvas] = {}
         wear(self.model, look)
@@ -220,7 +220,7 @@ def shape(item: Item, rng: np.random.Generator) -> list[Part]:
 
 
 @cache
-def _pictures(variant: int) -> mujoco.MjSpec:
+def _pictures(variant: int, arm: str) -> mujoco.MjSpec:
     """Room, looks and arm: the same for every episode, so drawn once."""
     spec = mujoco.MjSpec()
     spec.option.timestep = TIMESTEP
@@ -238,8 +238,8 @@ def _pictures(variant: int) -> mujoco.MjSpec:
             geom.contype = geom.conaffinity = 0
         geom.friction = FRICTION
     spec.worldbody.cameras[0].name = 'front'
-    add_arm(spec)
-    add_drives(spec)
+    ARMS[arm].add(spec)
+    add_drives(spec, ARMS[arm])
     # Behind the fingers, tilted so that the picture's middle is what they close on.
     tilt = .30
     spec.body('robot_hand').add_camera(

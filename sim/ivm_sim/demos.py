@@ -67,6 +67,7 @@ class DemosConfig:
     seed: Annotated[int, Range(0), Doc('The first episode is reset with it.')] = 0
     size: Annotated[int, Range(32, 1024), Doc('Side of the pictures in pixels.')] = 128
     rate: Annotated[int, Range(10, 20), Doc('Steps a second: 10 or 20.')] = 10
+    arm: Annotated[str, Doc('Arm: primitive, ur5e.')] = 'primitive'
     pictures: Annotated[bool, Doc('With pictures and true masks.')] = True
     noise: Annotated[float, Range(0, 0.05), Doc(
         'Deviation in metres of what is added to the shifts carried out, not to those recorded.'
@@ -161,7 +162,7 @@ def record(config: DemosConfig, task: str, seeds: range) -> 'Iterator[Episode]':
     from ivm_sim.policy import run
 
     env = TabletopEnv(task, config.clutter, config.size, config.rate, config.pictures,
-                      masks=config.pictures)
+                      masks=config.pictures, arm=config.arm)
     with closing(env):
         for seed in seeds:
             steps = list(run(env, Expert(env), seed, config.noise))
@@ -207,11 +208,12 @@ def _finished(config: DemosConfig, task: str, start: int) -> bool:
 
 def _check_plan(folder: Path, config: DemosConfig) -> None:
     """Refuse to mix two recordings in one folder."""
-    plan = asdict(config)
+    plan, usual = asdict(config), asdict(DemosConfig(''))
     for name in MAY_CHANGE:
-        del plan[name]
+        del plan[name], usual[name]
     path = folder / PLAN
-    if path.is_file() and json.loads(path.read_text()) != plan:
+    # What a plan does not say is older than that setting.
+    if path.is_file() and {**usual, **json.loads(path.read_text())} != plan:
         raise DatasetError(f'{folder} was begun with other settings '
                            f'({path.read_text().strip()}): use another --out, or delete it')
     with replace_file(path) as part:

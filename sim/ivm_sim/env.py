@@ -27,6 +27,7 @@ import numpy as np
 from ivm_ros.config import ConfigError
 from ivm_sim.arena import Arena, CAMERAS
 from ivm_sim.clutter import lay_out, LEVELS, UNSEEN
+from ivm_sim.drive import ARMS, PRIMITIVE
 from ivm_sim.looks import unseen_look, usual_look
 from ivm_sim.tasks import Assignment, Judge, TASKS
 from ivm_sim.truth import Truth
@@ -64,6 +65,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         wrist: Off: it has no picture of the wrist's camera, which saves a third of it.
         masks: `info['truth']` has the true masks of the front camera, see `Truth`.
         render_mode: 'rgb_array': `render` gives the front picture.
+        arm: Key of `drive.ARMS`: 'primitive', or 'ur5e', of meshes, which takes longer to draw.
 
     Raises:
         ConfigError: A name is unknown; the message has the nearest one.
@@ -76,8 +78,9 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     def __init__(self, task: str = 'put', clutter: str = 'none', size: int = 128, rate: int = 10,
                  pictures: bool = True, masks: bool = False, render_mode: str | None = None,
-                 wrist: bool = True) -> None:
-        for label, value, known in (('task', task, tuple(TASKS)), ('clutter', clutter, LEVELS)):
+                 wrist: bool = True, arm: str = PRIMITIVE) -> None:
+        for label, value, known in (('task', task, tuple(TASKS)), ('clutter', clutter, LEVELS),
+                                    ('arm', arm, tuple(ARMS))):
             if value not in known:
                 near = get_close_matches(str(value), known, 1)
                 raise ConfigError(f'{ID}: no {label} {value!r}'
@@ -87,6 +90,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             raise ConfigError(f'{ID}: wanted a rate of 10 or 20 Hz, got {rate}')
         self.task, self.clutter, self.size, self.rate = task, clutter, size, rate
         self.pictures, self.masks, self.render_mode = pictures, masks, render_mode
+        self.arm = arm
         self._cameras = CAMERAS if pictures and wrist else CAMERAS[:1] if pictures else ()
         views = {camera: spaces.Box(0, 255, (size, size, 3), np.uint8)
                  for camera in self._cameras}
@@ -116,7 +120,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.assignment: Assignment = TASKS[self.task](rng)
         items, shapes, places = lay_out(rng, self.assignment, self.clutter)
         look = unseen_look(rng) if self.clutter in UNSEEN else usual_look(rng)
-        self._arena = Arena(items, shapes, self.assignment.receivers, look, rng)
+        self._arena = Arena(items, shapes, self.assignment.receivers, look, rng,
+                            self.arm)
         self.arena.reset(places.poses)
         self.arena.sliding = places.slides
         self.judge = Judge(self.assignment, self.arena)

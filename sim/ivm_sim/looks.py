@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ivm_sim.mj import mujoco
+from ivm_sim.mesh_arm import MESH
 from ivm_sim.model import CLUTTER, HIDDEN, SURFACES
 from ivm_sim.stage import paint_arm
 from ivm_sim.view import View
@@ -102,7 +103,8 @@ def wear(model: mujoco.MjModel, look: Look) -> None:
     for index in range(CLUTTER):
         model.geom_group[model.geom(f'clutter_{index}').id] = HIDDEN
     arm = [(geom, model.geom(geom).name.rsplit('_', 1)[1]) for geom in range(model.ngeom)
-           if model.geom(geom).name.startswith('robot')]
+           if model.geom(geom).name.startswith('robot')
+           and not model.geom(geom).name.startswith(MESH)]
     paint_arm(model, arm, np.random.default_rng(5))  # one robot has one livery
     _light(model, look)
     camera, quat = model.camera('front').id, np.empty(4)

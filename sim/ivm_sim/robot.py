@@ -61,7 +61,11 @@ def add_arm(spec: mujoco.MjSpec) -> None:
     _capsule(roll, .034, 0, FORE, 'link')
     wrist = _link(roll, 'robot_wrist', (0, 0, FORE), 'arm_wrist', (0, 1, 0))
     _cross(wrist, .034, .045)
-    hand = _link(wrist, 'robot_hand', (0, 0, 0), 'arm_twist', (0, 0, 1))
+    add_hand(_link(wrist, 'robot_hand', (0, 0, 0), 'arm_twist', (0, 0, 1)))
+
+
+def add_hand(hand: mujoco.MjsBody) -> None:
+    """Give a body a wrist and two fingers along its z; they close along its y."""
     _capsule(hand, .028, .01, HAND * .4, 'link')
     _box(hand, (.022, .062, .016), (0, 0, HAND * .5), 'joint')
     for name, side in zip(FINGERS, (1, -1)):

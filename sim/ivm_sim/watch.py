@@ -53,6 +53,7 @@ class WatchConfig:
     method: Annotated[MethodName, Doc('How the mask is shown.')] = 'overlay'
     episodes: Annotated[int, Range(1, 1000), Doc('Episodes, one after another.')] = 1
     seed: Annotated[int, Range(0), Doc('The first episode is reset with it.')] = 0
+    arm: Annotated[str, Doc('Arm: primitive, ur5e.')] = 'primitive'
     size: Annotated[int, Range(64, 1024), Doc('Side of the pictures in pixels.')] = 192
     out: Annotated[str, Doc('Animation to write, .gif or .mp4.')] = 'watch.gif'
 
@@ -99,7 +100,8 @@ def watch(config: WatchConfig) -> list[str]:
     said: list[str] = []
     strips: list[np.ndarray] = []
     texts: list[str] = []
-    with closing(TabletopEnv(config.task, config.clutter, config.size)) as env:
+    with closing(TabletopEnv(config.task, config.clutter, config.size,
+                             arm=config.arm)) as env:
         for seed in range(config.seed, config.seed + config.episodes):
             told = {name: list(_episode(env, config, name, seed)) for name in config.policy}
             strips += _film(told)
