@@ -14,7 +14,6 @@
 """Demonstrations: what is recorded is read, what is missing is made, what is wrong is refused."""
 
 from dataclasses import replace
-from importlib.util import find_spec
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +27,6 @@ from ivm_sim.demos import DemosConfig, record, write_demos
 from ivm_sim.env import TabletopEnv
 from ivm_sim.episodes import Episode, read_episodes, write_episodes
 from ivm_sim.expert import Expert
-from ivm_sim.lerobot_export import export, ExportConfig, features_of, frames_of
 from ivm_sim.policy import RandomPolicy, run
 from ivm_sim.truth import ROBOT
 
@@ -186,49 +184,3 @@ def test_wrong_settings_are_refused(settings, words):
 def test_a_suite_is_its_tasks():
     jobs = DemosConfig('unused', ('paper', 'duck_in_pot', 'pick'), episodes=30, shard=25).jobs
     assert len(jobs) == 10 and jobs[:2] == [('cup_on_plate', 0), ('cup_on_plate', 25)]
-
-
-# --- LeRobot -----------------------------------------------------------------------------------
-
-def test_frames_for_lerobot_hold_what_was_recorded():
-    one = episode(3)
-    frames = list(frames_of(one, ('front', 'wrist')))
-    features = features_of(one, ('front', 'wrist'))
-    assert len(frames) == 3 and set(frames[0]) - {'task'} == set(features)
-    for index, frame in enumerate(frames):
-        assert frame['task'] == one.instruction
-        np.testing.assert_array_equal(frame['observation.state'], one.proprio[index])
-        np.testing.assert_array_equal(frame['action'], one.actions[index])
-        np.testing.assert_array_equal(frame['observation.images.wrist'],
-                                      one.pictures('wrist')[index])
-        for name, feature in features.items():
-            assert frame[name].shape == tuple(feature['shape'])
-            assert len(feature['names']) == (3 if 'images' in name else len(frame[name]))
-
-
-@pytest.mark.skipif(find_spec('lerobot') is not None, reason='LeRobot is installed')
-def test_without_lerobot_it_says_where_to_install_it(tmp_path):
-    with pytest.raises(ConfigError, match=r'environment of its own.*ivm_sim\.lerobot_export'):
-        export(ExportConfig(str(tmp_path), str(tmp_path / 'out')))
-
-
-@pytest.mark.slow
-def test_lerobot_reads_what_was_written(tmp_path):
-    """Runs where LeRobot is: it wants other releases of some packages than we do."""
-    lerobot = pytest.importorskip('lerobot.datasets.lerobot_dataset')
-    written = [episode(3, 5), replace(episode(2, 6), instruction='push the can to the left')]
-    write_episodes(tmp_path / 'pick-000000.parquet', written)
-    out = tmp_path / 'lerobot'
-    assert export(ExportConfig(str(tmp_path), str(out), rate=10)) == 2
-    with pytest.raises(ConfigError, match='exists'):
-        export(ExportConfig(str(tmp_path), str(out), rate=10))
-    read = lerobot.LeRobotDataset('ivm_ros/tabletop', root=out)
-    assert read.meta.info['codebase_version'] == 'v3.0'
-    assert (read.num_episodes, read.num_frames, read.fps) == (2, 5, 10)
-    frames = [frame for one in written for frame in frames_of(one, ('front', 'wrist'))]
-    for got, frame in zip(read, frames, strict=True):
-        assert got['task'] == frame['task']
-        np.testing.assert_array_equal(got['observation.state'], frame['observation.state'])
-        np.testing.assert_array_equal(got['action'], frame['action'])
-        picture = np.rint(got['observation.images.front'].numpy() * 255).transpose(1, 2, 0)
-        np.testing.assert_array_equal(picture, frame['observation.images.front'])

@@ -24,13 +24,13 @@ from safetensors.torch import save_file
 from ivm_ros.config import ConfigError
 from ivm_sim.clones.config import CloneConfig
 from ivm_sim.clones.net import CloneNet
-from ivm_sim.evaluation.config import Cell, EvaluateConfig
+from ivm_sim.evaluation.config import Cell, EvaluateConfig, ReportConfig
 from ivm_sim.evaluation.episodes import Fault, Outcome
 from ivm_sim.evaluation.evaluate import evaluate
 from ivm_sim.evaluation.films import Film, moment
 from ivm_sim.evaluation.findings import by_iou, checks, Findings
 from ivm_sim.evaluation.plots import error_curves, level_bars, paper_bars
-from ivm_sim.evaluation.report import ReportConfig, write_report
+from ivm_sim.evaluation.report import write_report
 
 
 def findings(**success) -> Findings:

@@ -107,3 +107,18 @@ def test_the_choice_is_made_once_for_all_child_processes():
     chosen = run(code)
     assert chosen.returncode == 0, chosen.stderr
     assert len(set(chosen.stdout.split())) == 1
+
+
+@pytest.mark.slow
+def test_torch_can_be_loaded_after_something_was_drawn():
+    """Triton's LLVM and Mesa's crash where the wrong one comes first."""
+    code = """
+from ivm_sim.env import TabletopEnv
+env = TabletopEnv('pick', size=48)
+seen, _ = env.reset(seed=0)
+from ivm_ros.masker import Masker
+print(Masker()(seen['front'], seen['instruction']).target.shape)
+"""
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
+                          timeout=120, check=False)
+    assert done.returncode == 0 and '(48, 48)' in done.stdout, done.stderr

@@ -19,12 +19,13 @@ import numpy as np
 import pytest
 
 from ivm_sim.arena import Slide
-from ivm_sim.clutter import confusable, COUNTS, HAND, lay_out, LEVELS, UNSEEN
+from ivm_sim.clutter import confusable, HAND, lay_out, UNSEEN
 from ivm_sim.env import TabletopEnv
 from ivm_sim.expert import Expert
 from ivm_sim.looks import unseen_look, USUAL, usual_look
 from ivm_sim.sampler import Item
 from ivm_sim.solids import bounds_of
+from ivm_sim.suites import COUNTS, LEVELS
 from ivm_sim.tasks import Assignment, Goal, PAPER, TASKS
 
 CUP, PLATE = Item('cup', 'red', 'normal'), Item('plate', 'red', 'normal')

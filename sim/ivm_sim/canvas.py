@@ -17,6 +17,7 @@ import weakref
 
 import numpy as np
 
+from ivm_sim.gl import load_triton
 from ivm_sim.mj import mujoco
 from ivm_sim.model import HIDDEN
 
@@ -36,6 +37,7 @@ class Canvas:
 
     def __init__(self, model: mujoco.MjModel, height: int, width: int):
         """Open a GL context and two buffers of height x width pixels."""
+        load_triton()
         self._model = model
         self._size = height, width
         self._gl = mujoco.GLContext(width, height)

@@ -30,10 +30,7 @@ from ivm_ros.data.shards import DatasetError
 from ivm_sim.clones.config import CloneTraining
 from ivm_sim.dataset import DatasetConfig, write_dataset
 from ivm_sim.demos import DemosConfig, write_demos
-from ivm_sim.evaluation.config import EvaluateConfig
-from ivm_sim.evaluation.evaluate import evaluate
-from ivm_sim.evaluation.report import ReportConfig, write_report
-from ivm_sim.evaluation.results import table
+from ivm_sim.evaluation.config import EvaluateConfig, ReportConfig
 from ivm_sim.gl import GLError
 from ivm_sim.look import draw_sheet, LookConfig
 from ivm_sim.watch import watch, WatchConfig
@@ -74,8 +71,11 @@ def _run(config: Verb) -> list[str]:
         from ivm_sim.clones.train import clone  # torch takes seconds to import
         return [f'wrote {clone(config)}']
     if isinstance(config, EvaluateConfig):
+        from ivm_sim.evaluation.evaluate import evaluate  # needs OpenGL
+        from ivm_sim.evaluation.results import table
         return [*table(evaluate(config)), f'wrote {config.json}']
     if isinstance(config, ReportConfig):
+        from ivm_sim.evaluation.report import write_report
         return [f'wrote {write_report(config)}']
     info = write_dataset(config)
     return [f'{info["rows"]} sentences about {info["scenes"]} pictures in {config.out}: '

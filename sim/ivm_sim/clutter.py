@@ -27,13 +27,11 @@ from ivm_sim.objects import COLOURS, KINDS, METAL_KINDS
 from ivm_sim.parts import Part
 from ivm_sim.sampler import Item
 from ivm_sim.solids import Bounds, bounds_of
+from ivm_sim.suites import COUNTS
 from ivm_sim.tasks import Assignment, WAYS
 from ivm_sim.words import pick
 
 Rng = np.random.Generator
-COUNTS = {'none': (0, 0), 'few': (3, 5), 'many': (8, 12), 'moving': (8, 12), 'look': (0, 0),
-          'all': (8, 12)}
-LEVELS = tuple(COUNTS)
 MOVING, UNSEEN = ('moving', 'all'), ('look', 'all')  # levels where things slide, looks are new
 KINDS_USED = tuple(kind for kind in KINDS if kind not in (
     'tray', 'plate', 'pan', 'pot', 'basket', 'bar', 'spoon', 'fork', 'hammer', 'screwdriver',

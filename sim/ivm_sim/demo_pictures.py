@@ -33,6 +33,8 @@ TITLES: tuple[tuple[tuple[str, Colour], ...], ...] = (
     (('what the policy sees', INK),))
 GAP, MARGIN = 8, 12  # pixels
 LARGE, SMALL = 20, 16  # letters, pixels
+WON, LOST = (24, 128, 56), (217, 48, 37)
+EDGE = 4  # pixels of the frame that tells how an episode ended
 MOVING_WIDTH = 224  # pixels of each picture of the animation
 COLOURS = 254  # of the animation, beside that of the paper and one for 'as before'
 SAMPLES = 12  # frames that its colours are taken from
@@ -85,6 +87,13 @@ def heat(image: np.ndarray, mask: np.ndarray, robot: np.ndarray) -> np.ndarray:
         # The picture's light and shade stay visible in the colour.
         out = (1 - share) * out + share * np.asarray(colour, np.float32) * (.55 + .45 * grey / 255)
     return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+
+
+def edged(picture: np.ndarray, success: bool) -> np.ndarray:
+    """Frame a picture uint8 [H, W, 3] in green or red."""
+    out = np.full_like(picture, WON if success else LOST)
+    out[EDGE:-EDGE, EDGE:-EDGE] = picture[EDGE:-EDGE, EDGE:-EDGE]
+    return out
 
 
 def contact_sheet(strips: Sequence[np.ndarray], texts: Sequence[str]) -> Image.Image:

@@ -37,6 +37,7 @@ from ivm_ros.config import check, ConfigError, Doc, nearest, Range
 from ivm_ros.data.shards import DatasetError, write_info
 from ivm_ros.files import replace_file
 from ivm_sim.seeds import VALIDATION_SEED
+from ivm_sim.suites import SUITES
 from ivm_sim.work import in_processes, progress_of
 
 if TYPE_CHECKING:  # `--help` works on a machine that cannot draw
@@ -46,9 +47,6 @@ if TYPE_CHECKING:  # `--help` works on a machine that cannot draw
 
 PLAN = 'plan.json'
 MAY_CHANGE = ('out', 'tasks', 'episodes', 'bag', 'lerobot', 'workers')  # from run to run
-SUITES = {'paper': ('cup_on_plate', 'cup_on_pan', 'duck_in_pot', 'duck_on_plate'),
-          'full': ('cup_on_plate', 'cup_on_pan', 'duck_in_pot', 'duck_on_plate', 'pick', 'put',
-                   'push', 'stack', 'two', 'relation')}
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,10 @@ import numpy as np
 
 from ivm_ros.config import ConfigError
 from ivm_sim.arena import Arena, CAMERAS
-from ivm_sim.clutter import lay_out, LEVELS, UNSEEN
+from ivm_sim.clutter import lay_out, UNSEEN
 from ivm_sim.drive import ARMS, PRIMITIVE
 from ivm_sim.looks import unseen_look, usual_look
+from ivm_sim.suites import LEVELS
 from ivm_sim.tasks import Assignment, Judge, TASKS
 from ivm_sim.truth import Truth
 

@@ -18,8 +18,12 @@ MuJoCo reads `MUJOCO_GL` at import and never falls back, so `choose()` has to ru
 `ivm_sim.mj` calls it. `python -m ivm_sim.gl` prints the backend, or what to install.
 """
 
+from contextlib import suppress
+import ctypes
+from functools import cache
 from importlib.util import find_spec
 import os
+from pathlib import Path
 import subprocess
 import sys
 
@@ -43,6 +47,21 @@ with mujoco.Renderer(model, 32, 32) as renderer:
 
 class GLError(RuntimeError):
     """MuJoCo cannot draw here; the message says why and what to install."""
+
+
+@cache
+def load_triton() -> None:
+    """
+    Load Triton's library, which CUDA builds of torch bring, before OpenGL loads Mesa's.
+
+    Both hold LLVM, and loaded in the other order they crash: an environment that has drawn, then
+    `import torch`.
+    """
+    found = find_spec('triton')
+    if found is not None and found.origin is not None:
+        for path in Path(found.origin).parent.glob('_C/libtriton*.so'):
+            with suppress(OSError):
+                ctypes.CDLL(str(path))
 
 
 def choose() -> str:

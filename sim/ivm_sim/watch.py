@@ -30,10 +30,9 @@ from PIL import Image, ImageDraw, ImageFont
 from ivm_ros.config import check, ConfigError, Doc, nearest, Range
 from ivm_ros.deploy import apply, DeployConfig, MethodName
 from ivm_ros.files import replace_file
-from ivm_sim.demo_pictures import GAP, INK, PAPER, SMALL, strip
+from ivm_sim.demo_pictures import edged, GAP, INK, PAPER, SMALL, strip
 from ivm_sim.demo_recording import Shot
 from ivm_sim.evaluation.config import shipped, SHIPPED
-from ivm_sim.evaluation.films import edged
 
 GIF, MOVIE = '.gif', '.mp4'
 PLAIN = ('expert', 'random')  # policies that look at no picture

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import tyro
+
 from ivm_ros.config import check, ConfigError, Doc, nearest, Range
 from ivm_ros.deploy import MethodName
-from ivm_sim.clutter import LEVELS
-from ivm_sim.demos import SUITES
+from ivm_sim.suites import LEVELS, SUITES
 from ivm_sim.evaluation.errors import MaskError
 from ivm_sim.seeds import EVAL_SEED, VALIDATION_SEED
 
@@ -105,6 +106,25 @@ def _known(label: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:
         if name not in known:
             raise ConfigError(f'EvaluateConfig.{label}: no {name!r}{nearest(name, known)}. '
                               f'Known: {", ".join(known)}')
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Make a page (index.html, README.md) of reports of "ivm-sim evaluate"."""
+
+    json: Annotated[tyro.conf.Positional[tuple[str, ...]], Doc('Reports; they are joined.')]
+    out: Annotated[str, Doc('Folder to write.')] = 'report'
+    title: Annotated[str, Doc('Heading.')] = 'Does masking keep a policy alive in clutter?'
+    weights: Annotated[str, Doc(
+        'Folder of the policies, to play episodes again; empty: the shipped ones.')] = ''
+    films: Annotated[bool, Doc('Play an episode of each cell again for an animation.')] = True
+    failures: Annotated[int, Range(0, 100), Doc('Pictures of failures for each cause.')] = 4
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        check(self)
+        if not self.json:
+            raise ConfigError('ReportConfig.json: wanted reports of "ivm-sim evaluate"')
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,13 @@ import numpy as np
 from PIL import Image
 
 from ivm_ros.files import replace_file
-from ivm_sim.demo_pictures import strip
+from ivm_sim.demo_pictures import edged, strip
 from ivm_sim.demo_recording import Shot
 from ivm_sim.evaluation.config import Cell, EvaluateConfig
 from ivm_sim.evaluation.episodes import Cause, Fault, Stage
 
 EVERY = 2  # steps from frame to frame
 COLOURS = 96
-WON, LOST = (24, 128, 56), (217, 48, 37)
-EDGE = 4  # pixels of the frame that tells the outcome
 HOLD = 1500  # ms that the last frame stands
 
 
@@ -82,13 +80,6 @@ def save_gif(film: Film, path: Path, rate: int) -> None:
     with replace_file(path) as part:
         flat[0].save(part, 'GIF', save_all=True, append_images=flat[1:], loop=0, optimize=True,
                      duration=[1000 * EVERY // rate] * (len(flat) - 1) + [HOLD])
-
-
-def edged(picture: np.ndarray, success: bool) -> np.ndarray:
-    """Frame a picture uint8 [H, W, 3] in green or red."""
-    out = np.full_like(picture, WON if success else LOST)
-    out[EDGE:-EDGE, EDGE:-EDGE] = picture[EDGE:-EDGE, EDGE:-EDGE]
-    return out
 
 
 def save_failure(film: Film, cause: Cause, path: Path) -> None:

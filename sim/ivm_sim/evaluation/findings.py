@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ivm_sim.clutter import LEVELS
+from ivm_sim.suites import LEVELS
 from ivm_sim.evaluation.config import Cell, Column, COLUMNS
 from ivm_sim.evaluation.episodes import Outcome
 from ivm_sim.evaluation.results import cell_of, figures, outcomes_of

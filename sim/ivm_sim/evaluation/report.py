@@ -13,16 +13,13 @@
 # limitations under the License.
 """`ivm-sim report`: evaluations as a page: tables, plots, failures by cause, films."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import jinja2
-import tyro
 
-from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.files import replace_file
-from ivm_sim.evaluation.config import Cell, COLUMNS, EvaluateConfig
+from ivm_sim.evaluation.config import Cell, COLUMNS, EvaluateConfig, ReportConfig
 from ivm_sim.evaluation.episodes import Cause, Outcome, RATE
 from ivm_sim.evaluation.findings import by_iou, checks, Findings, masks_of
 from ivm_sim.evaluation.results import read
@@ -32,25 +29,6 @@ CAUSES: dict[Cause, str] = {
     'target_missed': 'the mask missed what was needed', 'decoy_kept': 'the mask kept a decoy',
     'policy': 'the policy missed with a good mask'}
 MATRIX = ('raw', 'masked', 'truth', 'control')
-
-
-@dataclass(frozen=True)
-class ReportConfig:
-    """Make a page (index.html, README.md) of reports of "ivm-sim evaluate"."""
-
-    json: Annotated[tyro.conf.Positional[tuple[str, ...]], Doc('Reports; they are joined.')]
-    out: Annotated[str, Doc('Folder to write.')] = 'report'
-    title: Annotated[str, Doc('Heading.')] = 'Does masking keep a policy alive in clutter?'
-    weights: Annotated[str, Doc(
-        'Folder of the policies, to play episodes again; empty: the shipped ones.')] = ''
-    films: Annotated[bool, Doc('Play an episode of each cell again for an animation.')] = True
-    failures: Annotated[int, Range(0, 100), Doc('Pictures of failures for each cause.')] = 4
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        check(self)
-        if not self.json:
-            raise ConfigError('ReportConfig.json: wanted reports of "ivm-sim evaluate"')
 
 
 def write_report(config: ReportConfig) -> Path:

@@ -1,0 +1,21 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Names of tasks and of clutter levels; nothing here needs MuJoCo, so that `--help` does not."""
+
+SUITES = {'paper': ('cup_on_plate', 'cup_on_pan', 'duck_in_pot', 'duck_on_plate'),
+          'full': ('cup_on_plate', 'cup_on_pan', 'duck_in_pot', 'duck_on_plate', 'pick', 'put',
+                   'push', 'stack', 'two', 'relation')}
+COUNTS = {'none': (0, 0), 'few': (3, 5), 'many': (8, 12), 'moving': (8, 12), 'look': (0, 0),
+          'all': (8, 12)}  # how many distractors, from, to
+LEVELS = tuple(COUNTS)
