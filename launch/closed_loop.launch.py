@@ -31,7 +31,7 @@ from launch_ros.actions import Node
 
 from ivm_ros.config import options
 from ivm_ros.nodes.programs import program
-from ivm_sim.evaluation.config import shipped
+from ivm_sim.evaluation.config import shipped_clone
 from ivm_sim.nodes.loop_config import PolicyConfig, SimConfig
 
 HERE = Path(__file__).resolve().parent
@@ -46,7 +46,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     arm = {name: OPTIONS[name].kind(given[name]) for name in GIVEN if given[name]}
     rate = int(arm.get('rate', OPTIONS['rate'].default))
     masked = given['camera'] == 'masked'
-    policy = {'weights': given['weights'] or str(shipped(given['camera'])),
+    policy = {'weights': given['weights'] or str(shipped_clone(given['camera'])),
               'camera': given['camera'], 'max_shift': 0.5 / rate, 'max_turn': 5.0 / rate}
     nodes: list[LaunchDescriptionEntity] = [
         Node(**program('sim_node', 'ivm_sim.nodes.sim_node'), name='sim_node', output='screen',

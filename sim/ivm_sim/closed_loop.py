@@ -35,7 +35,7 @@ from ivm_ros.files import replace_file
 from ivm_ros.processes import (
     environment_of, ProcessError, Program, Programs, reserve_domain, ros_arguments, ros_facts)
 from ivm_ros.version import commit, versions
-from ivm_sim.evaluation.config import shipped
+from ivm_sim.evaluation.config import shipped_clone
 from ivm_sim.evaluation.results import wilson
 from ivm_sim.gl import choose
 from ivm_sim.nodes.loop_config import SimConfig
@@ -68,7 +68,7 @@ class LoopConfig:
     @property
     def policy(self) -> Path:
         """Weights of who acts."""
-        return self.weights or shipped(self.camera)
+        return self.weights or shipped_clone(self.camera)
 
 
 def run(config: LoopConfig, console: Console) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ivm_sim.mj import mujoco
 from ivm_sim.mesh_arm import MESH
+from ivm_sim.mj import mujoco
 from ivm_sim.model import CLUTTER, HIDDEN, SURFACES
 from ivm_sim.stage import paint_arm
 from ivm_sim.view import View

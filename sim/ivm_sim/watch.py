@@ -32,7 +32,7 @@ from ivm_ros.deploy import apply, DeployConfig, MethodName
 from ivm_ros.files import replace_file
 from ivm_sim.demo_pictures import edged, GAP, INK, PAPER, SMALL, strip
 from ivm_sim.demo_recording import Shot
-from ivm_sim.evaluation.config import shipped, SHIPPED
+from ivm_sim.evaluation.config import SHIPPED, shipped_clone
 
 GIF, MOVIE = '.gif', '.mp4'
 PLAIN = ('expert', 'random')  # policies that look at no picture
@@ -180,7 +180,7 @@ def _titled(picture: np.ndarray, title: str) -> np.ndarray:
 
 def _weights_of(name: str) -> Path:
     """Find a clone by its path or by the name of a shipped one."""
-    for path in (Path(name), shipped(name)):
+    for path in (Path(name), shipped_clone(name)):
         if path.is_file():
             return path
     known = [*PLAIN, *sorted(path.stem for path in SHIPPED.glob('*.safetensors'))]

@@ -21,15 +21,15 @@ import tyro
 
 from ivm_ros.config import check, ConfigError, Doc, nearest, Range
 from ivm_ros.deploy import MethodName
-from ivm_sim.suites import LEVELS, SUITES
 from ivm_sim.evaluation.errors import MaskError
 from ivm_sim.seeds import EVAL_SEED, VALIDATION_SEED
+from ivm_sim.suites import LEVELS, SUITES
 
 SHIPPED = Path(__file__).resolve().parent.parent / 'weights'
 EXPERT = 'expert'
 
 
-def shipped(name: str) -> Path:
+def shipped_clone(name: str) -> Path:
     """Give the path of a clone that ships with the package: raw, masked, truth, ..."""
     return SHIPPED / f'{name}.safetensors'
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from ivm_sim.suites import LEVELS
 from ivm_sim.evaluation.config import Cell, Column, COLUMNS
 from ivm_sim.evaluation.episodes import Outcome
 from ivm_sim.evaluation.results import cell_of, figures, outcomes_of
+from ivm_sim.suites import LEVELS
 
 PAPER = {('raw', 'none'): .55, ('raw', 'many'): .15, ('masked', 'none'): .60,
          ('masked', 'many'): .60}  # arXiv 2405.19783, figure of the real robot
