@@ -68,6 +68,9 @@ VERBS = {
     'train': Verb('ivm_ros.train.loop', 'TrainConfig', 'train',
                   'Train a generator on dataset folders, or go on with a stopped run.',
                   'ivm train --data data/train --validation data/validation --out runs/compact'),
+    'data composite': Verb('ivm_ros.data.compose', 'CompositeConfig', 'compose',
+                           'Write a dataset of named cut-outs on photographs and textures.',
+                           'ivm data composite --cutouts emoji.tgz --out data/emoji'),
     'eval grounding': Verb('ivm_ros.evaluate.grounding', 'GroundingConfig', 'main',
                            'Compare masks with a labelled dataset: IoU, found, per kind.',
                            'ivm eval grounding --data data/test --json grounding.json'),
@@ -85,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     name = next((name for name in VERBS if words[:name.count(' ') + 1] == name.split()), None)
     if name is None:
-        said = ' '.join(words[:2] if words[0] == 'eval' else words[:1])
+        said = ' '.join(words[:2] if words[0] in ('eval', 'data') else words[:1])
         hint = next((f' (did you mean {name!r}?)' for name in VERBS if name.startswith(said)),
                     nearest(said, VERBS))
         return _fail(f'ivm has no verb {said!r}{hint}; see "ivm --help"')

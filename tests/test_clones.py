@@ -22,6 +22,7 @@ import torch
 
 from ivm_ros.config import ConfigError
 from ivm_ros.data.shards import DatasetError
+from ivm_ros.data.shards import ROBOT
 from ivm_ros.deploy import DeployConfig
 from ivm_ros.sample import Mask
 from ivm_sim.clones.config import CloneConfig, CloneTraining
@@ -34,7 +35,7 @@ from ivm_sim.demos import DemosConfig, write_demos
 from ivm_sim.env import TabletopEnv
 from ivm_sim.policy import run
 from ivm_sim.poses import action_of, chunks_of, finger_angle, wanted_of
-from ivm_sim.truth import ROBOT, Truth
+from ivm_sim.truth import Truth
 
 LIMIT = np.array([.05] * 3 + [.5] * 3 + [1], np.float32)
 QUIET = MaskNoise(wider=0, extra=0, missing=0, piece=0)

@@ -22,13 +22,13 @@ import pytest
 
 from ivm_ros.config import ConfigError
 from ivm_ros.data.shards import DatasetError, encode_image, encode_mask, read_info
+from ivm_ros.data.shards import ROBOT
 from ivm_sim.bags import read_bag, TWIST, TYPES, VIEWS, write_bag
 from ivm_sim.demos import DemosConfig, record, write_demos
 from ivm_sim.env import TabletopEnv
 from ivm_sim.episodes import Episode, read_episodes, write_episodes
 from ivm_sim.expert import Expert
 from ivm_sim.policy import RandomPolicy, run
-from ivm_sim.truth import ROBOT
 
 
 def episode(steps=3, seed=5):

@@ -21,9 +21,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ivm_ros.data.loader import TRAINING_SEEDS
 from ivm_ros.data.shards import (
-    DatasetError, decode_mask, decode_sample, read_info, read_rows, Row)
+    DatasetError, decode_mask, decode_sample, read_info, read_rows, Row, TRAINING_SEEDS)
 from ivm_sim.cli import main
 from ivm_sim.dataset import DatasetConfig, write_dataset
 from ivm_sim.pictures import pictures, rows_of

@@ -26,11 +26,12 @@ import cv2
 import numpy as np
 import pytest
 
+from ivm_ros.data.shards import ROBOT
+from ivm_ros.language.nouns import NOUNS
 from ivm_sim.mj import mujoco
-from ivm_sim.objects import COLOURS, KINDS
+from ivm_sim.objects import KINDS, RGB
 from ivm_sim.scene import ObjectState, Scene
 from ivm_sim.sight import see
-from ivm_sim.truth import ROBOT
 
 HIDDEN = 4  # geom group of what a scene does not use
 VIVID = ('red', 'orange', 'yellow', 'green', 'teal', 'blue', 'purple', 'pink')
@@ -151,7 +152,7 @@ def test_things_have_the_colour_they_are_called(shots):
         for state in shot.objects:
             mine = hues[shot.labels == state.id]
             if state.colour in VIVID and len(mine) > 150:
-                hue = cv2.cvtColor(np.float32([[COLOURS[state.colour][0]]]), cv2.COLOR_RGB2HSV)
+                hue = cv2.cvtColor(np.float32([[RGB[state.colour]]]), cv2.COLOR_RGB2HSV)
                 away = np.abs((mine[:, 0] - hue[0, 0, 0] + 180) % 360 - 180)
                 shares.append(((away < 25) & (mine[:, 1] > .25)).mean())
     assert len(shares) > 100
@@ -199,7 +200,7 @@ def test_things_stand_on_the_table_or_in_what_holds_them(scene):
             if state.on:
                 holder = by_id[state.on]
                 nested += 1
-                assert KINDS[holder.kind].into
+                assert NOUNS[holder.kind].into
                 assert 0 < low - low_of[holder.id] < .08
                 assert np.linalg.norm(np.subtract(state.position, holder.position)[:2]) < .08
             elif state.held:

@@ -40,17 +40,19 @@ MAY_IMPORT = {
     'version': set(),
     'draw': GROUND,
     'image': GROUND,
+    'language': GROUND,
+    'work': GROUND,
     'deploy': GROUND | {'image'},
     'models': GROUND | {'image'},
     'masker': GROUND | {'image', 'deploy', 'models'},
-    'data': GROUND | {'image'},
+    'data': GROUND | {'image', 'language', 'work'},
     'train': GROUND | {'image', 'models', 'data'},
     'evaluate': GROUND | {'image', 'draw', 'deploy', 'models', 'data', 'masker'},
     'nodes': GROUND | {'image', 'draw', 'deploy', 'masker'},
 }
 MAY_IMPORT.update(dict.fromkeys(PROGRAMS, {*MAY_IMPORT, *PROGRAMS} - {'nodes'}))
-SIM_MAY_IMPORT = ('config', 'data', 'deploy', 'draw', 'files', 'image', 'masker', 'models.text',
-                  'processes', 'sample', 'version')
+SIM_MAY_IMPORT = ('config', 'data', 'deploy', 'draw', 'files', 'image', 'language', 'masker',
+                  'models.text', 'processes', 'sample', 'version', 'work')
 SIM_NODES_MAY_IMPORT = ('nodes.convert', 'nodes.params')
 ROS = {'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'geometry_msgs',
        'launch', 'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'sensor_msgs',

@@ -35,9 +35,6 @@ from ivm_ros.data.shards import (
 from ivm_ros.image import Letterbox, letterbox_of, resize, Size, to_canvas, valid
 from ivm_ros.sample import Sample
 
-TRAINING_SEEDS = 900_000
-"""Datasets made with this seed or a greater one are for evaluation only (our choice)."""
-
 OPEN_SHARDS = 128
 """Shards kept in memory; a larger dataset is read in blocks of this many."""
 

@@ -40,6 +40,12 @@ SCHEMA = pa.schema([
 PICTURES = ('image', 'mask', 'robot_mask', 'labels')
 OPTIONAL = ('labels',)  # a shard may lack these columns
 
+TRAINING_SEEDS = 900_000
+"""Datasets made with this seed or a greater one are for evaluation only (our choice)."""
+
+ROBOT = 255
+"""Label of the robot's pixels."""
+
 
 class DatasetError(ValueError):
     """A dataset or one of its shards cannot be read; the message names the file and the cure."""

@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from ivm_ros.data.loader import Arrays, TRAINING_SEEDS
-from ivm_ros.data.shards import DatasetError
+from ivm_ros.data.loader import Arrays
+from ivm_ros.data.shards import DatasetError, TRAINING_SEEDS
 from ivm_ros.models.pixels import normalise
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.sample import Batch

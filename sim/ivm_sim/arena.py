@@ -23,6 +23,7 @@ from functools import cache
 
 import numpy as np
 
+from ivm_ros.data.shards import ROBOT
 from ivm_sim.canvas import Canvas
 from ivm_sim.drive import add_drives, ARMS, Drive, PRIMITIVE
 from ivm_sim.looks import Look, wear
@@ -33,7 +34,6 @@ from ivm_sim.parts import Part, rotation, turn
 from ivm_sim.sampler import Item
 from ivm_sim.solids import add_solid, Bounds, bounds_of, FRICTION
 from ivm_sim.stage import paint_object
-from ivm_sim.truth import ROBOT
 
 TIMESTEP = .004  # s
 SETTLE = 100  # time steps that things get to come to rest

@@ -21,15 +21,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ivm_ros.language.colours import ALIKE, COLOURS
+from ivm_ros.language.nouns import NOUNS
+from ivm_ros.language.words import pick
 from ivm_sim.arena import shape, Slide
-from ivm_sim.language import ALIKE
-from ivm_sim.objects import COLOURS, KINDS, METAL_KINDS
+from ivm_sim.objects import KINDS, METAL_KINDS
 from ivm_sim.parts import Part
 from ivm_sim.sampler import Item
 from ivm_sim.solids import Bounds, bounds_of
 from ivm_sim.suites import COUNTS
 from ivm_sim.tasks import Assignment, WAYS
-from ivm_sim.words import pick
 
 Rng = np.random.Generator
 MOVING, UNSEEN = ('moving', 'all'), ('look', 'all')  # levels where things slide, looks are new
@@ -91,8 +92,8 @@ def _decoy(rng: Rng, number: int, assignment: Assignment) -> Item | None:
 
 def confusable(item: Item, named: Item, by_kind: bool = False) -> bool:
     """Tell whether a person might call one what the other is called; `by_kind`: without colour."""
-    kinds = {named.kind, *KINDS[named.kind].like,
-             *(kind for kind in KINDS if named.kind in KINDS[kind].like)}
+    kinds = {named.kind, *NOUNS[named.kind].like,
+             *(kind for kind in KINDS if named.kind in NOUNS[kind].like)}
     if item.kind not in kinds:
         return False
     return by_kind or item.colour == named.colour or any(

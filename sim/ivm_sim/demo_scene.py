@@ -24,12 +24,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from ivm_ros.config import ConfigError
+from ivm_ros.data.shards import ROBOT
+from ivm_ros.language.sentence import Sentence
+from ivm_ros.language.speaker import Speaker
+from ivm_ros.language.things import CLEAR_PIXELS
 from ivm_sim.demo_motion import LOOP, Motion, plan_motion
-from ivm_sim.language import Sentence, Speaker
 from ivm_sim.scene import Scene
 from ivm_sim.seeds import EVAL_SEED
-from ivm_sim.sight import CLEAR_PIXELS, see
-from ivm_sim.truth import ROBOT
+from ivm_sim.sight import see
 
 TRIES = 1500
 SMALL = 120, 160  # pixels of the pictures that plans are made with

@@ -36,9 +36,9 @@ import pyarrow.parquet as pq
 from ivm_ros.config import check, ConfigError, Doc, nearest, Range
 from ivm_ros.data.shards import DatasetError, write_info
 from ivm_ros.files import replace_file
+from ivm_ros.work import in_processes, progress_of
 from ivm_sim.seeds import VALIDATION_SEED
 from ivm_sim.suites import SUITES
-from ivm_sim.work import in_processes, progress_of
 
 if TYPE_CHECKING:  # `--help` works on a machine that cannot draw
     from ivm_sim.episodes import Episode

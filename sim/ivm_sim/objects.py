@@ -12,10 +12,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-What can lie on the table: kinds, their words, colours and sizes.
+What can lie on the table: kinds, their colours and sizes.
 
-A kind's shape comes from `dishes` or `toys`; here stands what a sentence may call it and how it
-may stand. All figures are our choice.
+A kind's shape comes from `dishes` or `toys`; here stands how it may stand and what it is painted
+with. What it is called stands in `ivm_ros.language.nouns` under the same name, as do the names of
+colours in `ivm_ros.language.colours`. All figures are our choice.
 """
 
 from collections.abc import Callable
@@ -34,88 +35,76 @@ class Kind:
 
     Attributes:
         draw (Callable): Makes the parts of one instance from a random generator.
-        nouns (tuple[str, ...]): What it is called, the usual word first.
         colours (tuple[str, ...]): Its colours in nature, drawn more often than others.
         lies (bool): Is sometimes found on its side.
-        into (str): 'in' or 'on' when things can be put there, else ''.
         room (float): Radius in metres of the flat place where things can be put.
         floor (float): Height in metres of that place.
-        like (tuple[str, ...]): Kinds a person might call by the same word; never mixed in
-            sentences whose truth depends on telling them apart.
     """
 
     draw: Callable[[np.random.Generator], list[Part]]
-    nouns: tuple[str, ...]
     colours: tuple[str, ...] = ()
     lies: bool = False
-    into: str = ''
     room: float = 0.0
     floor: float = 0.0
-    like: tuple[str, ...] = ()
 
 
 KINDS: dict[str, Kind] = {
-    'cube': Kind(toys.cube, ('cube', 'block')),
-    'ball': Kind(toys.sphere, ('ball', 'sphere')),
-    'can': Kind(dishes.can, ('can', 'tin'), lies=True, like=('cylinder',)),
-    'bar': Kind(toys.bar, ('bar', 'stick')),
-    'cup': Kind(dishes.cup, ('cup', 'tumbler'), lies=True, into='in', like=('mug',)),
-    'mug': Kind(dishes.mug, ('mug', 'coffee mug'), lies=True, into='in', like=('cup',)),
-    'bowl': Kind(dishes.bowl, ('bowl',), into='in', room=.050, floor=.012, like=('basket',)),
-    'plate': Kind(dishes.plate, ('plate', 'dish'), ('white',), into='on', room=.070, floor=.006,
-                  like=('tray', 'bowl')),
-    'pan': Kind(dishes.pan, ('pan', 'frying pan', 'skillet'), ('black', 'silver', 'gray'),
-                into='in', room=.065, floor=.009, like=('pot',)),
-    'pot': Kind(dishes.pot, ('pot', 'cooking pot'), ('silver', 'black', 'red'), into='in',
-                room=.055, floor=.009, like=('pan',)),
-    'bottle': Kind(dishes.bottle, ('bottle', 'flask'), ('green', 'blue'), lies=True),
-    'duck': Kind(toys.duck, ('duck', 'rubber duck'), ('yellow',)),
-    'box': Kind(toys.crate, ('box', 'open box'), ('brown',), into='in', room=.036, floor=.007),
-    'cylinder': Kind(toys.cylinder, ('cylinder',), lies=True, like=('can', 'candle')),
-    'cone': Kind(toys.cone, ('cone',), ('orange',), lies=True, like=('pyramid',)),
-    'pyramid': Kind(toys.pyramid, ('pyramid',), like=('cone',)),
-    'ring': Kind(toys.ring, ('ring', 'hoop')),
-    'banana': Kind(toys.banana, ('banana',), ('yellow', 'yellow', 'green')),
-    'spoon': Kind(dishes.spoon, ('spoon',), ('silver', 'silver', 'brown')),
-    'fork': Kind(dishes.fork, ('fork',), ('silver', 'silver', 'black')),
-    'hammer': Kind(toys.hammer, ('hammer', 'mallet'), ('gray', 'black')),
-    'book': Kind(toys.book, ('book',), into='on', room=.045, floor=.036),
-    'tray': Kind(dishes.tray, ('tray',), ('brown', 'black'), into='on', room=.075, floor=.007,
-                 like=('plate', 'box')),
-    'lid': Kind(dishes.lid, ('lid',), ('silver', 'black')),
-    'egg': Kind(toys.egg, ('egg',), ('white', 'brown', 'brown')),
-    'sponge': Kind(toys.sponge, ('sponge',), ('yellow', 'yellow', 'pink')),
-    'lamp': Kind(toys.lamp, ('lamp',)),
-    'car': Kind(toys.car, ('car', 'toy car'), ('red',)),
-    'star': Kind(toys.star, ('star',), ('yellow',)),
-    'domino': Kind(toys.domino, ('domino', 'domino tile'), ('black', 'white')),
-    'candle': Kind(dishes.candle, ('candle',), ('white', 'red'), like=('cylinder',)),
-    'jar': Kind(dishes.jar, ('jar',), ('brown', 'orange'), like=('can',)),
-    'kettle': Kind(dishes.kettle, ('kettle', 'teapot'), ('silver', 'red')),
-    'apple': Kind(toys.apple, ('apple',), ('red', 'green')),
-    'carrot': Kind(toys.carrot, ('carrot',), ('orange', 'orange', 'orange')),
-    'mushroom': Kind(toys.mushroom, ('mushroom',), ('red', 'brown')),
-    'screwdriver': Kind(toys.screwdriver, ('screwdriver',), ('red', 'yellow')),
-    'tower': Kind(toys.tower, ('stacking toy', 'ring stack')),
-    'teddy': Kind(toys.teddy, ('teddy bear', 'bear', 'teddy'), ('brown', 'brown')),
-    'basket': Kind(dishes.basket, ('basket',), ('brown',), into='in', room=.042, floor=.009,
-                   like=('bowl',)),
+    'cube': Kind(toys.cube),
+    'ball': Kind(toys.sphere),
+    'can': Kind(dishes.can, lies=True),
+    'bar': Kind(toys.bar),
+    'cup': Kind(dishes.cup, lies=True),
+    'mug': Kind(dishes.mug, lies=True),
+    'bowl': Kind(dishes.bowl, room=.050, floor=.012),
+    'plate': Kind(dishes.plate, ('white',), room=.070, floor=.006),
+    'pan': Kind(dishes.pan, ('black', 'silver', 'gray'), room=.065, floor=.009),
+    'pot': Kind(dishes.pot, ('silver', 'black', 'red'), room=.055, floor=.009),
+    'bottle': Kind(dishes.bottle, ('green', 'blue'), lies=True),
+    'duck': Kind(toys.duck, ('yellow',)),
+    'box': Kind(toys.crate, ('brown',), room=.036, floor=.007),
+    'cylinder': Kind(toys.cylinder, lies=True),
+    'cone': Kind(toys.cone, ('orange',), lies=True),
+    'pyramid': Kind(toys.pyramid),
+    'ring': Kind(toys.ring),
+    'banana': Kind(toys.banana, ('yellow', 'yellow', 'green')),
+    'spoon': Kind(dishes.spoon, ('silver', 'silver', 'brown')),
+    'fork': Kind(dishes.fork, ('silver', 'silver', 'black')),
+    'hammer': Kind(toys.hammer, ('gray', 'black')),
+    'book': Kind(toys.book, room=.045, floor=.036),
+    'tray': Kind(dishes.tray, ('brown', 'black'), room=.075, floor=.007),
+    'lid': Kind(dishes.lid, ('silver', 'black')),
+    'egg': Kind(toys.egg, ('white', 'brown', 'brown')),
+    'sponge': Kind(toys.sponge, ('yellow', 'yellow', 'pink')),
+    'lamp': Kind(toys.lamp),
+    'car': Kind(toys.car, ('red',)),
+    'star': Kind(toys.star, ('yellow',)),
+    'domino': Kind(toys.domino, ('black', 'white')),
+    'candle': Kind(dishes.candle, ('white', 'red')),
+    'jar': Kind(dishes.jar, ('brown', 'orange')),
+    'kettle': Kind(dishes.kettle, ('silver', 'red')),
+    'apple': Kind(toys.apple, ('red', 'green')),
+    'carrot': Kind(toys.carrot, ('orange', 'orange', 'orange')),
+    'mushroom': Kind(toys.mushroom, ('red', 'brown')),
+    'screwdriver': Kind(toys.screwdriver, ('red', 'yellow')),
+    'tower': Kind(toys.tower),
+    'teddy': Kind(toys.teddy, ('brown', 'brown')),
+    'basket': Kind(dishes.basket, ('brown',), room=.042, floor=.009),
 }
 
-COLOURS: dict[str, tuple[tuple[float, float, float], tuple[str, ...]]] = {
-    'red': ((.78, .05, .06), ('scarlet', 'crimson')),
-    'orange': ((.96, .40, .03), ()),
-    'yellow': ((.95, .82, .06), ()),
-    'green': ((.08, .50, .12), ()),
-    'teal': ((.03, .58, .60), ('turquoise', 'cyan')),
-    'blue': ((.06, .16, .78), ('navy blue',)),
-    'purple': ((.42, .10, .62), ('violet',)),
-    'pink': ((.97, .48, .70), ()),
-    'brown': ((.36, .19, .08), ()),
-    'white': ((.94, .94, .92), ()),
-    'black': ((.055, .055, .06), ()),
-    'gray': ((.42, .42, .43), ('grey',)),
-    'silver': ((.80, .81, .83), ('metal', 'steel')),
+RGB: dict[str, tuple[float, float, float]] = {
+    'red': (.78, .05, .06),
+    'orange': (.96, .4, .03),
+    'yellow': (.95, .82, .06),
+    'green': (.08, .5, .12),
+    'teal': (.03, .58, .6),
+    'blue': (.06, .16, .78),
+    'purple': (.42, .1, .62),
+    'pink': (.97, .48, .7),
+    'brown': (.36, .19, .08),
+    'white': (.94, .94, .92),
+    'black': (.055, .055, .06),
+    'gray': (.42, .42, .43),
+    'silver': (.8, .81, .83),
 }
 METALS = ('silver',)
 # Metal and plain grey or white look alike under a dim light: a scene holds silver or these two.

@@ -25,12 +25,13 @@ from itertools import groupby
 
 import numpy as np
 
-from ivm_ros.data.shards import encode_image, encode_mask, Row
-from ivm_sim.language import Sentence, Speaker
+from ivm_ros.data.scene_rows import scene_rows
+from ivm_ros.data.shards import ROBOT, Row
+from ivm_ros.language.sentence import Sentence
+from ivm_ros.language.speaker import Speaker
+from ivm_ros.language.things import Thing
 from ivm_sim.scene import Scene
-from ivm_sim.seeds import EVAL_SEED
-from ivm_sim.sight import see, Thing
-from ivm_sim.truth import ROBOT
+from ivm_sim.sight import see
 
 SCENES_PER_VARIANT = 256  # other proportions and textures after so many scenes
 FEWEST_CLEAR = 3
@@ -88,29 +89,5 @@ def pictures(seed: int, scenes: Iterable[int], sentences: int = 6, height: int =
 
 def rows_of(picture: Picture, seed: int, index: int) -> list[Row]:
     """Encode a picture and its sentences as dataset rows."""
-    image, robot = encode_image(picture.image), _mask(picture, (ROBOT,))
-    labels = encode_mask(picture.labels)
-    # Several sentences often mean the same things, and encoding is what takes long here.
-    masks = {targets: _mask(picture, targets)
-             for targets in {sentence.targets for sentence in picture.sentences}}
-    names = {thing.id: f'{thing.colour} {thing.kind}' for thing in picture.things}
-    things = {str(thing.id): [thing.colour, thing.kind] for thing in picture.things}
-    rows = []
-    for number, sentence in enumerate(picture.sentences):
-        extra = {'camera': picture.camera, 'objects': len(picture.things),
-                 'needs': sentence.needs, 'detail': sentence.detail,
-                 'targets': [names[target] for target in sentence.targets],
-                 'things': things, 'alike': list(sentence.alike),
-                 'anchors': list(sentence.anchors)}
-        rows.append(Row(
-            f'{seed}-{index:07d}-{number}', image, sentence.text, sentence.kind,
-            masks[sentence.targets], robot, bool(sentence.targets), 'ivm_sim', 'simulator',
-            split='eval' if seed >= EVAL_SEED else 'train', extra=extra, labels=labels))
-    return rows
-
-
-def _mask(picture: Picture, ids: tuple[int, ...]) -> bytes:
-    """PNG of the pixels with one of some ids."""
-    inside = np.zeros(256, np.uint8)
-    inside[list(ids)] = 255
-    return encode_mask(inside[picture.labels])
+    return scene_rows(seed, index, picture.image, picture.labels, picture.things,
+                      picture.sentences, 'ivm_sim', 'simulator', {'camera': picture.camera})

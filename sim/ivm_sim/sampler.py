@@ -22,8 +22,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ivm_ros.language.colours import COLOURS
 from ivm_sim.model import SLOT_SIZES
-from ivm_sim.objects import COLOURS, KINDS, METAL_KINDS, METALS, SILVER_CLASH
+from ivm_sim.objects import KINDS, METAL_KINDS, METALS, SILVER_CLASH
 
 Rng = np.random.Generator
 FEWEST, MOST = 4, 20

@@ -22,13 +22,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ivm_ros.data.shards import ROBOT
 from ivm_sim import layout, stage
 from ivm_sim.canvas import Canvas
 from ivm_sim.mj import mujoco
 from ivm_sim.model import build, HIDDEN, Slot
 from ivm_sim.robot import ArmPose, FINGERS, JOINTS, OPEN
 from ivm_sim.sampler import draw_items, Item
-from ivm_sim.truth import ROBOT
 from ivm_sim.view import draw_view, View
 
 HELD_SHARE = .15
@@ -42,7 +42,7 @@ class ObjectState:
     Attributes:
         id (int): Its value in `Scene.segment`, 1 and up.
         kind (str): Key of `objects.KINDS`.
-        colour (str): Key of `objects.COLOURS`.
+        colour (str): Key of `colours.COLOURS`.
         size (str): Key of `objects.SIZES`, relative to its kind.
         scale (float): Size factor, relative to its kind.
         position (tuple[float, float, float]): Metres, the middle of its foot.

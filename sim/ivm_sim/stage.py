@@ -17,7 +17,7 @@ import numpy as np
 
 from ivm_sim.mj import mujoco
 from ivm_sim.model import CLUTTER, FLOOR, HIDDEN, Slot, SURFACES
-from ivm_sim.objects import COLOURS, DARKER, METALS, PAINTS
+from ivm_sim.objects import DARKER, METALS, PAINTS, RGB
 
 Rng = np.random.Generator
 ARM_COLOURS = ((.90, .90, .90), (.15, .15, .16), (.85, .42, .08), (.55, .57, .60), (.20, .28, .45),
@@ -26,7 +26,7 @@ ARM_COLOURS = ((.90, .90, .90), (.15, .15, .16), (.85, .42, .08), (.55, .57, .60
 
 def jitter(rng: Rng, colour: str) -> np.ndarray:
     """Draw a tone of a named colour, float32 [3]."""
-    base = np.asarray(COLOURS[colour][0])
+    base = np.asarray(RGB[colour])
     return np.clip(base * rng.uniform(.86, 1.12) + rng.normal(0, .018, 3), .01, 1)
 
 

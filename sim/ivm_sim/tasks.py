@@ -24,11 +24,11 @@ from typing import Literal
 
 import numpy as np
 
+from ivm_ros.language.colours import COLOURS, unlike
+from ivm_ros.language.nouns import NOUNS
+from ivm_ros.language.words import Description, PAIR, pick, PLACES
 from ivm_sim.arena import Arena
-from ivm_sim.language import unlike
-from ivm_sim.objects import COLOURS, KINDS
 from ivm_sim.sampler import Item
-from ivm_sim.words import Description, PAIR, pick, PLACES
 
 Rng = np.random.Generator
 MOVABLE = ('cube', 'can', 'cup', 'mug', 'duck', 'cylinder', 'apple', 'candle')
@@ -155,7 +155,7 @@ def _fixed(moved: Item, place: Item) -> Callable[[Rng], Assignment]:
 
 def _pair(rng: Rng, items: tuple[Item, Item], goal: Goal) -> Assignment:
     text = pick(PAIR, rng).format(a=name(items[0], rng), b=name(items[1], rng),
-                                  p=pick(PLACES[KINDS[items[1].kind].into], rng))
+                                  p=pick(PLACES[NOUNS[items[1].kind].into], rng))
     return Assignment(items, (goal,), text)
 
 
@@ -191,7 +191,7 @@ def _two(rng: Rng) -> Assignment:
         other = draw_item(rng, ('cube', 'apple', 'candle'), 'small')
         small += [other] if other.kind != small[0].kind else []
     text = pick(TWO, rng).format(a=name(small[0], rng), c=name(small[1], rng),
-                                 b=name(place, rng), p=pick(PLACES[KINDS[place.kind].into], rng))
+                                 b=name(place, rng), p=pick(PLACES[NOUNS[place.kind].into], rng))
     return Assignment((*small, place), (Goal('put', 1, 3), Goal('put', 2, 3)), text)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ROBOT = 255  # id of the arm in segmentations
+from ivm_ros.data.shards import ROBOT
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ import time
 from typing import Any
 
 from ivm_ros.config import ConfigError
+from ivm_ros.work import in_processes, progress_of
 from ivm_sim.evaluation.config import cells_of, EvaluateConfig, EXPERT
 from ivm_sim.evaluation.episodes import run_cell, weights_of
 from ivm_sim.evaluation.results import kept, report_of, write
-from ivm_sim.work import in_processes, progress_of
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from typing import Any
 import jinja2
 
 from ivm_ros.files import replace_file
+from ivm_ros.work import progress_of
 from ivm_sim.evaluation.config import Cell, COLUMNS, EvaluateConfig, ReportConfig
 from ivm_sim.evaluation.episodes import Cause, Outcome, RATE
 from ivm_sim.evaluation.findings import by_iou, checks, Findings, masks_of
 from ivm_sim.evaluation.results import read
-from ivm_sim.work import progress_of
 
 CAUSES: dict[Cause, str] = {
     'target_missed': 'the mask missed what was needed', 'decoy_kept': 'the mask kept a decoy',

@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Long jobs: processes that render side by side, and a progress bar."""
+"""Long jobs: processes that work side by side, and a progress bar."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed, ProcessPoolExecutor
@@ -25,9 +25,11 @@ from rich.console import Console
 from rich.progress import (BarColumn, MofNCompleteColumn, Progress, TextColumn,
                            TimeElapsedColumn, TimeRemainingColumn)
 
-from ivm_ros.data.shards import DatasetError
-
 Made = TypeVar('Made')
+
+
+class WorkError(RuntimeError):
+    """A worker process died; the message says what to do."""
 
 
 def progress_of(unit: str) -> Progress:
@@ -43,7 +45,7 @@ def in_processes(call: Callable[..., Made], jobs: Sequence[tuple[Any, ...]], wor
     Call a function of some module with each job's arguments; yield results as they come.
 
     Raises:
-        DatasetError: A process died.
+        WorkError: A process died.
     """
     # An executor, not a `Pool`: that one waits forever for a worker that died.
     with ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context('spawn'),
@@ -53,9 +55,9 @@ def in_processes(call: Callable[..., Made], jobs: Sequence[tuple[Any, ...]], wor
             for task in as_completed(tasks):
                 yield task.result()
         except BrokenProcessPool as error:
-            raise DatasetError('a process that renders died (out of memory, or the OpenGL driver '
-                               'crashed); run the same command again to go on from what is '
-                               'written, with fewer --workers where memory is short') from error
+            raise WorkError('a worker process died (out of memory, or the OpenGL driver '
+                            'crashed); run the same command again to go on from what is '
+                            'written, with fewer --workers where memory is short') from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

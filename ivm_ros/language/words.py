@@ -19,13 +19,17 @@ from typing import TypeVar
 
 import numpy as np
 
-from ivm_sim.objects import COLOURS, KINDS
-from ivm_sim.sight import Thing
+from ivm_ros.language.colours import COLOURS, UNSEEN
+from ivm_ros.language.nouns import may_be_called, NOUNS
+from ivm_ros.language.things import Thing
 
 Drawn = TypeVar('Drawn')
 Rng = np.random.Generator
-PLURALS = {'box': 'boxes', 'open box': 'open boxes', 'domino': 'dominoes', 'teddy': 'teddies',
-           'dish': 'dishes'}
+PLURALS = {'domino': 'dominoes', 'teddy': 'teddies', 'potato': 'potatoes', 'tomato': 'tomatoes',
+           'mango': 'mangoes', 'knife': 'knives', 'leaf': 'leaves', 'mouse': 'mice',
+           'goose': 'geese', 'tooth': 'teeth', 'die': 'dice', 'loaf': 'loaves',
+           'scarf': 'scarves', 'sheep': 'sheep', 'foot': 'feet',
+           'cutlery': 'cutlery', 'fruit': 'fruit'}
 SIZE_WORDS = {'small': ('small', 'little', 'smaller'), 'large': ('large', 'big', 'larger')}
 ANYTHING = ('object', 'thing', 'one', 'item')
 
@@ -86,6 +90,36 @@ SUPERLATIVES = {
                   'the {x} closest to the camera'),
     'backmost': ('the {x} farthest from the camera', 'the {x} at the back', 'the rearmost {x}'),
 }
+NUMBERS = {2: ('two', '2'), 3: ('three', '3'), 4: ('four',), 5: ('five',)}
+COUNTED = (
+    'pick up the {n} {xs}', 'the {n} {xs}', 'take the {n} {xs}', 'grab {n} {xs}',
+    'I need {n} {xs}', 'bring me the {n} {xs}', 'collect the {n} {xs}', 'where are the {n} {xs}?',
+    'move the {n} {xs} away', 'can you see the {n} {xs}?', 'hand me {n} {xs}')
+COUNTED_TO = (
+    'put the {n} {xs} {p} {b}', 'place {n} {xs} {p} {b}', 'move the {n} {xs} {p} {b}')
+LISTED = (
+    'pick up {l}', 'take {l}', 'get {l}', 'bring me {l}', 'I need {l}', '{l}', 'grab {l}',
+    'where are {l}?', 'show me {l}', 'remove {l}', 'first take {f}, then {s}',
+    'pick up {f}, and then {s}', 'grab {f} and after that {s}')
+LISTED_TO = (
+    'put {l} {p} {b}', 'put both {l} {p} {b}', 'place {l} {p} {b}', 'move {l} {p} {b}',
+    'could you put {l} {p} {b}?', 'bring {l} to {b}')
+BUT = ('but', 'except', 'except for', 'other than', 'apart from', 'besides')
+ALL_BUT = (
+    'everything {e} {x}', 'take everything {e} {x}', 'remove everything {e} {x}',
+    'pick up everything {e} {x}', 'clear the table, {e} {x}', 'put everything away {e} {x}',
+    'all things {e} {x}', 'all objects {e} {x}', 'leave {x} and take the rest',
+    'keep {x} and remove everything else', 'take everything, but not {x}')
+SOME_BUT = (
+    'all {xs} {e} {x}', 'every {y} {e} {x}', 'all the {xs} {e} {x}', 'take all {xs} {e} {x}',
+    'pick up every {y} {e} {x}', 'move all the {xs} away {e} {x}')
+NOT_BUT = (
+    'not {x} but {y}', 'take {y}, not {x}', 'pick up {y} and not {x}', 'grab {y} instead of {x}',
+    'do not touch {x}, take {y}', 'leave {x} where it is and pick up {y}', "I don't want {x}, I "
+    'want {y}', "don't take {x}, take {y}", 'not {x}, {y}', 'give me {y} rather than {x}')
+NOT_COLOUR = (
+    'everything that is not {c}', 'take everything that is not {c}', 'all things that are not {c}',
+    'every object that is not {c}', 'remove whatever is not {c}')
 HELD = (
     'the {x} in the gripper', 'the {x} in the hand', 'the {x} held by the robot',
     'the {x} the robot is holding', 'the {x} you are holding', 'the {x} in your hand',
@@ -105,33 +139,81 @@ class Description:
     kind: str | None = None
     colour: str | None = None
     size: str | None = None
+    sort: str | None = None
 
-    def fits(self, thing: Thing) -> bool:
-        """Tell whether kind and colour fit; size depends on the others, see `language`."""
-        return (self.kind in (None, thing.kind)) and (self.colour in (None, thing.colour))
+    def fits(self, thing: Thing) -> bool | None:
+        """
+        Tell whether kind, sort and colour fit; None where people might disagree.
 
-    def noun(self, rng: Rng, plural: bool = False) -> str:
+        Size depends on the others, see `phrases`.
+        """
+        answers = (self._named(thing), self._coloured(thing))
+        return False if False in answers else None if None in answers else True
+
+    def _named(self, thing: Thing) -> bool | None:
+        if self.sort is not None:
+            return NOUNS[thing.kind].is_a(self.sort)
+        if self.kind in (None, thing.kind):
+            return True
+        return None if self.kind and may_be_called(thing.kind, self.kind) else False
+
+    def _coloured(self, thing: Thing) -> bool | None:
+        if self.colour in (None, thing.colour):
+            return True
+        return None if thing.colour is None else False
+
+    def noun(self, rng: Rng, plural: bool = False, unseen: bool = False) -> str:
         """Say it without an article: 'large red mug', 'blue things'."""
-        noun = noun_of(self.kind, rng)
+        noun = self.sort or noun_of(self.kind, rng, unseen)
         words = [pick(SIZE_WORDS[self.size], rng) if self.size else '',
-                 colour_of(self.colour, rng),
-                 PLURALS.get(noun, f'{noun}s') if plural else noun]
+                 colour_of(self.colour, rng, unseen), plural_of(noun) if plural else noun]
         return ' '.join(word for word in words if word)
 
 
-def noun_of(kind: str | None, rng: Rng) -> str:
-    """Return a word for a kind; the usual one in four of five cases."""
+def plural_of(noun: str) -> str:
+    """Give the plural of a noun or of a phrase that ends in one."""
+    first, space, last = noun.rpartition(' ')
+    if ' of ' in noun:
+        head, _, rest = noun.partition(' of ')
+        return f'{plural_of(head)} of {rest}'
+    if ' with ' in noun:
+        head, _, rest = noun.partition(' with ')
+        return f'{plural_of(head)} with {rest}'
+    if last.endswith('fish'):
+        return noun
+    if last in PLURALS:
+        return f'{first}{space}{PLURALS[last]}'
+    if last.endswith('s') and not last.endswith('ss') and last not in ('bus', 'compass'):
+        return noun  # scissors, grapes, a pair of jeans
+    if last.endswith(('s', 'x', 'sh', 'ch')):
+        return f'{noun}es'
+    if last.endswith('y') and last[-2] not in 'aeiou':
+        return f'{noun[:-1]}ies'
+    return f'{noun}s'
+
+
+def is_plural(noun: str) -> bool:
+    """Tell whether a noun names several by itself ('grapes', 'scissors')."""
+    return plural_of(noun) == noun and noun.split()[-1] not in ('sheep', 'fish')
+
+
+def noun_of(kind: str | None, rng: Rng, unseen: bool = False) -> str:
+    """Return a word for a kind; the usual one in four of five cases, unless unseen are wanted."""
     if kind is None:
         return pick(ANYTHING, rng)
-    nouns = KINDS[kind].nouns
-    return nouns[0] if rng.random() < .8 else pick(nouns, rng)
+    noun = NOUNS[kind]
+    if unseen and noun.unseen:
+        return pick(noun.unseen, rng)
+    return noun.words[0] if rng.random() < .8 else pick(noun.words, rng)
 
 
-def colour_of(colour: str | None, rng: Rng) -> str:
+def colour_of(colour: str | None, rng: Rng, unseen: bool = False) -> str:
     """Return a word for a colour, the usual one in most cases; '' for None."""
     if colour is None:
         return ''
-    synonyms = COLOURS[colour][1]
+    if unseen and colour in UNSEEN:
+        return pick(UNSEEN[colour], rng)
+    synonyms = COLOURS[colour]
     return pick(synonyms, rng) if synonyms and rng.random() < .18 else colour
 
 
@@ -147,3 +229,13 @@ def finish(text: str, rng: Rng) -> str:
         text = text[0].upper() + text[1:]
         return text if text[-1] in '.?' or rng.random() < .5 else f'{text}.'
     return text.upper() if style > .98 else text
+
+
+def misspell(text: str, word: str, rng: Rng) -> str:
+    """Mistype one letter inside a word of a text: swap, drop, double or replace it."""
+    place = int(rng.integers(1, len(word) - 1))
+    head, letter, tail = word[:place], word[place], word[place + 1:]
+    mistyped = pick((f'{head}{tail[0]}{letter}{tail[1:]}', f'{head}{tail}',
+                     f'{head}{letter}{letter}{tail}',
+                     f'{head}{chr(97 + int(rng.integers(26)))}{tail}'), rng)
+    return text.replace(word, mistyped, 1)

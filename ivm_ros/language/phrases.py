@@ -15,7 +15,7 @@
 Noun phrases that mean one thing in a picture and nothing else.
 
 A description fits exactly one of all things in view, or a relation or superlative singles one out
-with a margin (`sight`).
+with a margin (`things`).
 """
 
 from collections.abc import Callable
@@ -23,19 +23,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ivm_sim import sight, words
-from ivm_sim.sight import Thing
-from ivm_sim.words import Description, pick
+from ivm_ros.language import things, words
+from ivm_ros.language.nouns import ASKED_SORTS, NOUNS
+from ivm_ros.language.things import Thing
+from ivm_ros.language.words import Description, pick
 
 Rng = np.random.Generator
 TRIES = 8
 RELATIONS: dict[str, Callable[[Thing, Thing], bool | None]] = {
-    'left': sight.is_left, 'right': sight.is_right, 'behind': sight.is_behind,
-    'before': sight.is_before, 'on': sight.is_on}
-DISTANCES = {'nearest': sight.nearest, 'farthest': sight.farthest}
+    'left': things.is_left, 'right': things.is_right, 'behind': things.is_behind,
+    'before': things.is_before, 'on': things.is_on}
+DISTANCES = {'nearest': things.nearest, 'farthest': things.farthest}
 SUPERLATIVES = {
-    'largest': sight.largest, 'smallest': sight.smallest, 'leftmost': sight.leftmost,
-    'rightmost': sight.rightmost, 'frontmost': sight.frontmost, 'backmost': sight.backmost}
+    'largest': things.largest, 'smallest': things.smallest, 'leftmost': things.leftmost,
+    'rightmost': things.rightmost, 'frontmost': things.frontmost, 'backmost': things.backmost}
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,16 @@ class Namer:
         rng (np.random.Generator): Source of randomness.
     """
 
-    def __init__(self, things: list[Thing], rng: Rng):
-        """Take what `sight.see` found in the picture."""
+    def __init__(self, things: list[Thing], rng: Rng, unseen: bool = False):
+        """Take what a picture shows; `unseen`: prefer words that training never says."""
         self.things = things
         self.rng = rng
+        self.unseen = unseen
         self.clear = [thing for thing in things if thing.clear]
+
+    def say(self, asked: Description, plural: bool = False) -> str:
+        """Say a description without an article."""
+        return asked.noun(self.rng, plural, self.unseen)
 
     def phrase(self, goal: bool = False) -> Phrase | None:
         """Mean one thing, most often by its name; a goal is most often something with room."""
@@ -91,19 +97,26 @@ class Namer:
             return None
         kind, colour = thing.kind, thing.colour
         if self.rng.random() < plain:
-            asked = Description(kind) if self.rng.random() < .8 else Description(None, colour)
+            asked = Description(kind) if self.rng.random() < .8 else self._vague(thing)
         else:
             asked = Description(kind, colour)
         group = self.fitting(asked)
         if len(group) > 1 or (plain == .0 and self.rng.random() < .25):
             group = self.fitting(Description(kind, asked.colour))
-            for size, find in (('large', sight.largest), ('small', sight.smallest)):
+            for size, find in (('large', things.largest), ('small', things.smallest)):
                 if kind and asked.kind and find(group) is thing:
-                    return Phrase(f'the {Description(kind, asked.colour, size).noun(self.rng)}',
-                                  thing, 'size', tuple(group))
-        if len(self.fitting(asked)) > 1:
+                    sized = Description(kind, asked.colour, size)
+                    return Phrase(f'the {self.say(sized)}', thing, 'size', tuple(group))
+        if self.fitting(asked) != [thing] or asked == Description():
             return None
-        return Phrase(f'the {asked.noun(self.rng)}', thing)
+        return Phrase(f'the {self.say(asked)}', thing)
+
+    def _vague(self, thing: Thing) -> Description:
+        """Describe a thing by its colour alone, or by the sort of thing that it is."""
+        sorts = [sort for sort in NOUNS[thing.kind].sorts if sort in ASKED_SORTS]
+        if sorts and (thing.colour is None or self.rng.random() < .5):
+            return Description(sort=pick(sorts, self.rng))
+        return Description(None, thing.colour)
 
     def related(self) -> Phrase | None:
         """Mean one of several alike by where it is."""
@@ -119,7 +132,7 @@ class Namer:
             return None
         where = (f'{anchor.thing.into} {anchor.text}' if relation == 'on'
                  else pick(words.RELATIONS[relation], self.rng).format(a=anchor.text))
-        return Phrase(f'the {asked.noun(self.rng)} {where}', found, relation, tuple(group),
+        return Phrase(f'the {self.say(asked)} {where}', found, relation, tuple(group),
                       anchor.thing)
 
     def superlative_phrase(self) -> Phrase | None:
@@ -131,7 +144,7 @@ class Namer:
         found = SUPERLATIVES[which](group)
         if found is None or not found.clear or not all(t.clear for t in group):
             return None
-        text = pick(words.SUPERLATIVES[which], self.rng).format(x=asked.noun(self.rng))
+        text = pick(words.SUPERLATIVES[which], self.rng).format(x=self.say(asked))
         return Phrase(text, found, which, tuple(group))
 
     def alike(self, named: bool = False) -> tuple[Description, list[Thing]]:
@@ -143,14 +156,19 @@ class Namer:
             sort = self.rng.random()
             asked = Description(seed.kind if sort < .85 or named else None,
                                 seed.colour if sort > .65 else None)
+            if asked == Description():
+                continue
             group = self.fitting(asked)
             if len(group) > 1:
                 return asked, group
         return Description(), []
 
     def fitting(self, asked: Description) -> list[Thing]:
-        """List the visible things that a description fits."""
-        return [thing for thing in self.things if asked.fits(thing)]
+        """List the visible things that a description fits; none where that is open to debate."""
+        answers = [asked.fits(thing) for thing in self.things]
+        if None in answers:
+            return []
+        return [thing for thing, fits in zip(self.things, answers) if fits]
 
     def any(self, things: list[Thing]) -> Thing | None:
         """Draw one, or None where there is none."""

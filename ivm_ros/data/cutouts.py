@@ -1,0 +1,144 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Named cut-outs: pictures of single things with an alpha channel, and what they show.
+
+Three layouts are read, and none is downloaded here: a folder or .tgz of emoji (files named by code
+point, as `@lobehub/fluent-emoji-3d` has them, MIT), Tux Paint stamps (GPL-2: for evaluation only),
+and any folder of pictures that are named by what they show.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+import re
+import tarfile
+
+import cv2
+import numpy as np
+
+from ivm_ros.data.shards import DatasetError
+from ivm_ros.language.nouns import NOUNS
+
+SUFFIXES = ('.png', '.webp')
+SIDE = 160  # pixels of a cut-out's longer side as it is kept
+SMALLEST = 24  # pixels of its shorter side in the file
+MOST = 1 << 24  # pixels of a picture that is read
+CODE = re.compile(r'[0-9a-f]{2,6}(-fe0f)?')
+
+
+@dataclass(frozen=True)
+class CutOut:
+    """
+    A picture of one thing.
+
+    Attributes:
+        noun (str): Key of `nouns.NOUNS`.
+        image (np.ndarray): uint8 [H, W, 4] RGBA, cropped to what is opaque.
+        name (str): Of its file.
+    """
+
+    noun: str
+    image: np.ndarray
+    name: str
+
+
+def read_cutouts(path: Path) -> list[CutOut]:
+    """
+    Read a collection of cut-outs; what no noun names is left out.
+
+    Raises:
+        DatasetError: Nothing there is a cut-out that a noun names.
+    """
+    found = []
+    for name, data, line in _files(path):
+        noun = _noun_of(Path(name).stem.lower(), line)
+        image = cut(data) if noun else None
+        if noun and image is not None:
+            found.append(CutOut(noun, image, name))
+    if not found:
+        raise DatasetError(f'{path} holds no cut-outs that a noun names: wanted .png or .webp '
+                           'with an alpha channel, named by code point, by a noun, or with a .txt')
+    return found
+
+
+def _files(path: Path) -> Iterator[tuple[str, bytes, str]]:
+    """Give name, bytes and, where a text lies beside it, its first line."""
+    if path.is_file():
+        with tarfile.open(path) as archive:
+            for member in archive:
+                stream = archive.extractfile(member) if member.isfile() else None
+                if stream and member.name.endswith(SUFFIXES):
+                    yield member.name, stream.read(), ''
+        return
+    for file in sorted(p for p in path.rglob('*') if p.suffix in SUFFIXES):
+        text = file.with_suffix('.txt')
+        lines = text.read_text(encoding='utf-8', errors='replace').splitlines()[:1] if (
+            text.is_file()) else []
+        yield str(file.relative_to(path)), file.read_bytes(), ''.join(lines)
+
+
+def cut(data: bytes) -> np.ndarray | None:
+    """Decode a picture and crop it to what is opaque, RGBA; None: no alpha, or too small."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None or image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8 or (
+            image.shape[0] * image.shape[1] > MOST):
+        return None
+    opaque = image[..., 3] > 127
+    rows, columns = np.flatnonzero(opaque.any(1)), np.flatnonzero(opaque.any(0))
+    if len(rows) < SMALLEST or len(columns) < SMALLEST or opaque.all():
+        return None
+    image = image[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    scale = SIDE / max(image.shape[:2])
+    if scale < 1:
+        size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
+
+
+def _noun_of(stem: str, line: str) -> str | None:
+    """Name what a file shows by its line, by its code point, or by its name."""
+    if line:
+        return noun_in(line)
+    if CODE.fullmatch(stem):
+        return EMOJI.get(stem.removesuffix('-fe0f'))
+    return WORDS.get(re.sub(r'[-_\d]+', ' ', stem).strip())
+
+
+def noun_in(line: str) -> str | None:
+    """Find the noun of a line such as 'A red apple.'; None where it names none, or several."""
+    words = re.findall(r"[a-z']+", line.lower())
+    if not words or len(words) > 5:
+        return None
+    if words[0] in ('a', 'an', 'the', 'some'):
+        words = words[1:]
+    for start in range(len(words)):  # the longest name at the end, where English has the noun
+        noun = WORDS.get(' '.join(words[start:]))
+        if noun:
+            return noun
+    return None
+
+
+def only(cutouts: Iterable[CutOut], nouns: Iterable[str]) -> list[CutOut]:
+    """Take those of some nouns."""
+    wanted = {*nouns}
+    return [cutout for cutout in cutouts if cutout.noun in wanted]
+
+
+EMOJI = {f'{ord(letter):x}': noun.name for noun in NOUNS.values() for letter in noun.emoji
+         if letter != '\ufe0f'}
+"""Nouns by code point, lower-case hexadecimal."""
+
+WORDS = {word: noun.name for noun in NOUNS.values() for word in (*noun.words, *noun.unseen)}
+"""Nouns by what they may be called."""
