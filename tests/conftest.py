@@ -13,6 +13,7 @@
 # limitations under the License.
 """What every test runs under: one thread, and ROS traffic that no other process can hear."""
 
+from collections.abc import Callable
 from contextlib import suppress
 import os
 from pathlib import Path
@@ -71,4 +72,39 @@ def toy_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for shard in range(2):
         write_shard(folder / f'shard-{shard:05d}.parquet', rows[shard * 48:(shard + 1) * 48])
     write_info(folder, {'seed': 1, 'words': ['block', *colours]})
+    return folder
+
+
+@pytest.fixture(scope='session')
+def shape() -> Callable[[str, int], np.ndarray]:
+    """Give a function that draws an ellipse or a box of a colour, uint8 [80, 80, 4] RGBA."""
+    import cv2
+
+    rgb = {'red': (200, 20, 20), 'yellow': (240, 210, 20), 'green': (20, 140, 40),
+           'blue': (30, 60, 200), 'white': (240, 240, 240), 'black': (15, 15, 15)}
+
+    def draw(colour: str, number: int) -> np.ndarray:
+        image = np.zeros((80, 80, 4), np.uint8)
+        if number % 2:
+            cv2.ellipse(image, (40, 40), (26, 16 + number), 0, 0, 360, (*rgb[colour], 255), -1)
+        else:
+            cv2.rectangle(image, (12, 20), (68, 72 - number), (*rgb[colour], 255), -1)
+        return image
+
+    return draw
+
+
+@pytest.fixture(scope='session')
+def cutout_folder(shape: Callable[[str, int], np.ndarray],
+                  tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write cut-outs of ten nouns; melon, peach and razor are held out of training."""
+    import cv2
+
+    folder = tmp_path_factory.mktemp('cutouts')
+    colours = {'apple': 'red', 'banana': 'yellow', 'duck': 'yellow', 'cup': 'white',
+               'hammer': 'black', 'key': 'green', 'cube': 'blue', 'melon': 'green',
+               'peach': 'red', 'razor': 'blue'}
+    for number, (noun, colour) in enumerate(colours.items()):
+        cv2.imwrite(str(folder / f'{noun}.png'),
+                    cv2.cvtColor(shape(colour, number), cv2.COLOR_RGBA2BGRA))
     return folder

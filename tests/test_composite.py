@@ -29,24 +29,7 @@ from ivm_ros.data.shards import DatasetError, decode_mask, read_info, read_rows
 from ivm_ros.language.colours import colour_of, COLOURS
 from ivm_ros.language.nouns import held_out_pair, NOUNS
 
-RGB = {'red': (200, 20, 20), 'yellow': (240, 210, 20), 'green': (20, 140, 40),
-       'blue': (30, 60, 200), 'purple': (110, 30, 160), 'white': (240, 240, 240),
-       'black': (15, 15, 15)}
-SHAPES = {'apple': 'red', 'banana': 'yellow', 'duck': 'yellow', 'cup': 'white', 'hammer': 'black',
-          'key': 'green', 'cube': 'blue', 'melon': 'green', 'peach': 'red', 'razor': 'blue'}
 UNSEEN = ('melon', 'peach', 'razor')
-
-
-def shape(colour: str, number: int, side: int = 80) -> np.ndarray:
-    """Draw an ellipse or a box of a colour, RGBA."""
-    image = np.zeros((side, side, 4), np.uint8)
-    rgba = (*RGB[colour], 255)
-    if number % 2:
-        cv2.ellipse(image, (side // 2, side // 2), (side // 3, side // 5 + number), 0, 0, 360,
-                    rgba, -1)
-    else:
-        cv2.rectangle(image, (12, 20), (side - 12, side - 8 - number), rgba, -1)
-    return image
 
 
 def png(image: np.ndarray) -> bytes:
@@ -55,24 +38,20 @@ def png(image: np.ndarray) -> bytes:
 
 
 @pytest.fixture(scope='module')
-def cutouts() -> list[CutOut]:
-    """Give drawn cut-outs of some nouns."""
-    return [CutOut(noun, shape(colour, number)[8:-8, 8:-8], noun)
-            for number, (noun, colour) in enumerate(SHAPES.items()) if noun not in UNSEEN]
+def pool(cutout_folder) -> list[CutOut]:
+    """Give drawn cut-outs, some of nouns that are held out."""
+    return read_cutouts(cutout_folder)
 
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory) -> Path:
-    """Write them as files."""
-    place = tmp_path_factory.mktemp('cutouts')
-    for number, (noun, colour) in enumerate(SHAPES.items()):
-        (place / f'{noun}.png').write_bytes(png(shape(colour, number)))
-    return place
+def cutouts(pool) -> list[CutOut]:
+    """Give those that training may show."""
+    return [cutout for cutout in pool if cutout.noun not in UNSEEN]
 
 
 # --- reading ---------------------------------------------------------------------------------
 
-def test_three_layouts_are_read_and_what_nobody_names_is_left_out(tmp_path):
+def test_three_layouts_are_read_and_what_nobody_names_is_left_out(shape, tmp_path):
     (tmp_path / 'named' / 'fruit').mkdir(parents=True)
     (tmp_path / 'named' / 'fruit' / 'Apple-2.png').write_bytes(png(shape('red', 1)))
     (tmp_path / 'named' / 'nonsense.png').write_bytes(png(shape('red', 2)))
@@ -150,20 +129,23 @@ def test_colours_that_are_said_are_those_of_the_pixels(cutouts):
     assert right > .9 * total, (right, total)
 
 
-def test_a_cut_out_keeps_its_colour_at_the_rim():
+def test_a_cut_out_keeps_its_colour_at_the_rim(shape):
     """What is transparent is black in the file and must not darken the edge."""
     small = turned(shape('white', 1), 30, np.random.default_rng(0))
     solid = small[..., 3] > 200
     assert small[solid][:, :3].min() > 215
 
 
-@pytest.mark.parametrize('colour', RGB)
-def test_pixels_are_named_as_people_would(colour):
-    pixels = np.tile(np.uint8(RGB[colour]), (50, 1))
+@pytest.mark.parametrize(('colour', 'rgb'), [
+    ('red', (200, 20, 20)), ('yellow', (240, 210, 20)), ('green', (20, 140, 40)),
+    ('blue', (30, 60, 200)), ('purple', (110, 30, 160)), ('white', (240, 240, 240)),
+    ('black', (15, 15, 15)), ('orange', (240, 120, 10)), ('brown', (100, 60, 25)),
+    ('pink', (250, 130, 180)), ('teal', (10, 150, 150)), ('gray', (120, 120, 122))])
+def test_pixels_are_named_as_people_would(colour, rgb):
+    pixels = np.tile(np.uint8(rgb), (50, 1))
     assert colour_of(pixels) == colour
-    half = np.vstack([pixels, np.tile(np.uint8(RGB['green' if colour != 'green' else 'red']),
-                                      (50, 1))])
-    assert colour_of(half) is None
+    other = (20, 140, 40) if colour != 'green' else (200, 20, 20)
+    assert colour_of(np.vstack([pixels, np.tile(np.uint8(other), (50, 1))])) is None
 
 
 def test_photographs_are_used_as_backgrounds(cutouts):
@@ -180,9 +162,7 @@ def test_photographs_are_used_as_backgrounds(cutouts):
 
 @pytest.mark.parametrize('holdout', [Holdout(), Holdout(nouns=True), Holdout(pairs=True),
                                      Holdout(words=True)])
-def test_held_out_things_and_words_are_there_only_when_asked_for(holdout):
-    pool = [CutOut(noun, shape(colour, number)[8:-8, 8:-8], noun)
-            for number, (noun, colour) in enumerate(SHAPES.items())]
+def test_held_out_things_and_words_are_there_only_when_asked_for(pool, holdout):
     for seed in range(6):
         made = draw_composite(np.random.default_rng(seed), pool, (), 6, holdout=holdout)
         kinds = {thing.id: thing.kind for thing in made.things}
@@ -203,8 +183,8 @@ def test_held_out_things_and_words_are_there_only_when_asked_for(holdout):
 
 # --- writing ---------------------------------------------------------------------------------
 
-def test_the_command_line_writes_a_dataset_that_reads_back(folder, tmp_path, capsys):
-    words = ['data', 'composite', '--cutouts', str(folder), '--out', str(tmp_path / 'd'),
+def test_the_command_line_writes_a_dataset_that_reads_back(cutout_folder, tmp_path, capsys):
+    words = ['data', 'composite', '--cutouts', str(cutout_folder), '--out', str(tmp_path / 'd'),
              '--scenes', '5', '--seed', '7', '--shard', '2', '--sentences', '4']
     assert main(words) == 0
     assert 'wrote' in capsys.readouterr().out
@@ -228,8 +208,8 @@ def test_the_command_line_writes_a_dataset_that_reads_back(folder, tmp_path, cap
 @pytest.mark.parametrize(('change', 'said'), [
     (['--cutouts', '/nowhere'], 'holds no cut-outs'), (['--seed', '8'], 'was begun with'),
     (['--backgrounds', '/nowhere'], 'holds no photographs')])
-def test_mistakes_end_in_one_line(folder, tmp_path, capsys, change, said):
-    words = ['data', 'composite', '--cutouts', str(folder), '--out', str(tmp_path / 'd'),
+def test_mistakes_end_in_one_line(cutout_folder, tmp_path, capsys, change, said):
+    words = ['data', 'composite', '--cutouts', str(cutout_folder), '--out', str(tmp_path / 'd'),
              '--scenes', '2', '--seed', '7']
     assert main(words) == 0
     assert main([*words, *change]) == 2
@@ -237,8 +217,8 @@ def test_mistakes_end_in_one_line(folder, tmp_path, capsys, change, said):
     assert said in error and len(error.strip().splitlines()[-1]) < 400
 
 
-def test_impossible_numbers_are_refused(folder, tmp_path, capsys):
+def test_impossible_numbers_are_refused(cutout_folder, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        main(['data', 'composite', '--cutouts', str(folder), '--out', str(tmp_path / 'd'),
+        main(['data', 'composite', '--cutouts', str(cutout_folder), '--out', str(tmp_path / 'd'),
               '--fewest', '9', '--most', '4'])
     assert 'wanted at least fewest' in capsys.readouterr().err

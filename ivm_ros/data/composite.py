@@ -27,7 +27,7 @@ import numpy as np
 
 from ivm_ros.data.backdrop import backdrop
 from ivm_ros.data.cutouts import CutOut
-from ivm_ros.data.holdout import Holdout
+from ivm_ros.data.holdout import ask, Holdout
 from ivm_ros.language.colours import colour_of
 from ivm_ros.language.sentence import Sentence
 from ivm_ros.language.speaker import Speaker
@@ -109,19 +109,12 @@ def draw_composite(rng: Rng, cutouts: Sequence[CutOut], backgrounds: Sequence[np
         things = list(_things(pieces, labels))
         if sum(thing.clear for thing in things) < FEWEST_CLEAR:
             continue
-        speaker = Speaker(things, rng, holdout.words)
-        made = [sentence for sentence in speaker.sentences(sentences * (1 if not _strict(holdout)
-                                                                        else 4))
-                if holdout.asks(sentence, things)][:sentences]
+        made = ask(Speaker(things, rng, holdout.words), sentences, 1.0, holdout)
         if made:
             for piece in pieces:
                 paste(image, piece, rng)
             return Composite(_develop(image, rng), labels, things, made,
                              tuple(piece.name for piece in pieces))
-
-
-def _strict(holdout: Holdout) -> bool:
-    return holdout.nouns or holdout.pairs or holdout.words
 
 
 # --- what is in it ---------------------------------------------------------------------------

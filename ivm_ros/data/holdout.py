@@ -26,8 +26,11 @@ from ivm_ros.config import Doc
 from ivm_ros.language.colours import UNSEEN
 from ivm_ros.language.nouns import held_out_pair, NOUNS
 from ivm_ros.language.sentence import Sentence
+from ivm_ros.language.speaker import Speaker
 from ivm_ros.language.things import Thing
 from ivm_ros.language.words import plural_of
+
+MORE = 4  # times as many sentences are made where only some are wanted
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class Holdout:
         if not (self.nouns or self.pairs or self.words):
             return True
         meant = [thing for thing in things if thing.id in sentence.targets]
-        if self.nouns and any(NOUNS[thing.kind].held_out for thing in meant):
+        if self.nouns and any(NOUNS[thing.kind].held_out and named(sentence.text, thing.kind)
+                              for thing in meant):
             return True
         if self.pairs and any(thing.colour and held_out_pair(thing.colour, thing.kind)
                               and said(sentence.text, thing.colour) for thing in meant):
@@ -64,11 +68,24 @@ class Holdout:
         return self.words and any(unseen_words(sentence.text))
 
 
+def ask(speaker: Speaker, count: int, relations: float, holdout: Holdout) -> list[Sentence]:
+    """Make up to `count` sentences that are about what is held out, or any where nothing is."""
+    tries = count if holdout == Holdout() else MORE * count
+    return [sentence for sentence in speaker.sentences(tries, relations)
+            if holdout.asks(sentence, speaker.things)][:count]
+
+
 def said(text: str, word: str) -> bool:
     """Tell whether a text holds a word or phrase."""
     plain = ''.join(letter if letter.isalnum() else ' ' for letter in text.lower())
     wanted = ''.join(letter if letter.isalnum() else ' ' for letter in word.lower())
     return f' {" ".join(wanted.split())} ' in f' {" ".join(plain.split())} '
+
+
+def named(text: str, noun: str) -> bool:
+    """Tell whether a text calls a noun by one of its words."""
+    words = (*NOUNS[noun].words, *NOUNS[noun].unseen)
+    return any(said(text, word) or said(text, plural_of(word)) for word in words)
 
 
 def unseen_words(text: str) -> list[str]:

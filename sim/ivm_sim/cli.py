@@ -26,20 +26,25 @@ from rich.markup import escape
 import tyro
 
 from ivm_ros.config import ConfigError
+from ivm_ros.data.look import look, LookConfig
 from ivm_ros.data.shards import DatasetError
+from ivm_ros.work import WorkError
 from ivm_sim.clones.config import CloneTraining
 from ivm_sim.dataset import DatasetConfig, write_dataset
 from ivm_sim.demos import DemosConfig, write_demos
 from ivm_sim.evaluation.config import EvaluateConfig, ReportConfig
+from ivm_sim.furniture import fetch_objects, FetchConfig
 from ivm_sim.gl import GLError
-from ivm_sim.look import draw_sheet, LookConfig
+from ivm_sim.meshes import MeshError
+from ivm_sim.splits import SplitsConfig, write_splits
 from ivm_sim.watch import watch, WatchConfig
 
 Verb = (DatasetConfig | DemosConfig | LookConfig | WatchConfig | CloneTraining
-        | EvaluateConfig | ReportConfig)
+        | EvaluateConfig | ReportConfig | FetchConfig | SplitsConfig)
 VERBS: dict[str, Callable[..., Verb]] = {
     'dataset': DatasetConfig, 'look': LookConfig, 'watch': WatchConfig, 'demos': DemosConfig,
-    'clone': CloneTraining, 'evaluate': EvaluateConfig, 'report': ReportConfig}
+    'clone': CloneTraining, 'evaluate': EvaluateConfig, 'report': ReportConfig,
+    'fetch-objects': FetchConfig, 'splits': SplitsConfig}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `ivm-sim ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ConfigError, DatasetError, GLError, OSError) as error:
+    except (ConfigError, DatasetError, GLError, MeshError, WorkError, OSError) as error:
         return _fail(str(error), 2)
     return 0
 
@@ -61,7 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(config: Verb) -> list[str]:
     """Run a verb; return what to tell."""
     if isinstance(config, LookConfig):
-        return [f'wrote {draw_sheet(config)}']
+        return [f'wrote {look(config)}']
+    if isinstance(config, FetchConfig):
+        return [f'wrote {fetch_objects(config)}']
+    if isinstance(config, SplitsConfig):
+        return list(write_splits(config))
     if isinstance(config, WatchConfig):
         return watch(config)
     if isinstance(config, DemosConfig):

@@ -24,7 +24,6 @@ import cv2
 import numpy as np
 
 from ivm_sim.model import Slot
-from ivm_sim.objects import KINDS
 from ivm_sim.parts import rotation, turn
 from ivm_sim.robot import ArmPose, OPEN, reach
 
@@ -133,7 +132,7 @@ def _stand(rng: Rng, slot: Slot, taken: np.ndarray, area: tuple[float, float],
 
 def _upright_or_lying(rng: Rng, slot: Slot) -> np.ndarray:
     spin = rotation(turn((0, 0, 1), rng.uniform(-np.pi, np.pi)))
-    if KINDS[slot.kind].lies and rng.random() < .25:
+    if slot.stands.lies and rng.random() < .25:
         roll = rotation(turn((0, 0, 1), rng.uniform(-np.pi, np.pi)))
         return spin @ rotation(turn((0, 1, 0), np.pi / 2)) @ roll
     return spin
@@ -145,7 +144,7 @@ def _nest(rng: Rng, slot: Slot, slots: list[Slot], poses: dict[int, Pose]) -> Po
     radius = np.hypot(points[:, 0], points[:, 1]).max()
     busy = {pose.on for pose in poses.values()}
     for index in rng.permutation(list(poses)) if poses else ():
-        kind, pose = KINDS[slots[index].kind], poses[index]
+        kind, pose = slots[index].stands, poses[index]
         room = kind.room * slots[index].scale
         if index in busy or pose.on >= 0 or pose.held or radius > room or not kind.room:
             continue

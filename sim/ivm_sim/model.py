@@ -18,22 +18,27 @@ Compiling costs 0.3 s and more, so a model holds every kind several times (`SLOT
 and a scene takes what it needs. `variant` draws other proportions and textures.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from ivm_sim.meshes import Mesh
 from ivm_sim.mj import mujoco
-from ivm_sim.objects import draw, KINDS, SIZES
+from ivm_sim.objects import draw, Kind, KINDS, SIZES
 from ivm_sim.parts import Part
 from ivm_sim.robot import add_arm
+from ivm_sim.style import Style
 from ivm_sim.textures import metal, surfaces
 
 SLOT_SIZES = ('normal', 'normal', 'normal', 'small', 'large')
+MESHES = 20  # household meshes in a model
+MESH_SIZES = ('normal', 'small')
 SURFACES = 16
 CLUTTER = 6
 TABLE = (.75, .60, .03)  # half sizes in metres; its top is z = 0
 FLOOR = -.75
+STANDING = Kind(draw=lambda rng: [])  # how meshes stand: on their foot, with no room in them
 HIDDEN = 4  # geom group that is never drawn
 SHAPES = {'box': mujoco.mjtGeom.mjGEOM_BOX, 'ellipsoid': mujoco.mjtGeom.mjGEOM_ELLIPSOID,
           'cylinder': mujoco.mjtGeom.mjGEOM_CYLINDER, 'capsule': mujoco.mjtGeom.mjGEOM_CAPSULE,
@@ -47,13 +52,15 @@ class Slot:
 
     Attributes:
         name (str): Name of its body.
-        kind (str): Key of `KINDS`.
+        kind (str): Key of `nouns.NOUNS`.
         size (str): Key of `SIZES`.
         scale (float): Size factor.
         hulls (tuple[np.ndarray, ...]): Point sets [n, 3] in its frame that cover it.
         paints (tuple[str, ...]): Paint of each geom.
         geoms (tuple[int, ...]): Ids of its geoms.
         mocap (int): Index of its pose in `data.mocap_pos`.
+        mesh (str): Name of the household mesh that it shows, else ''.
+        colour (str | None): Of a mesh.
     """
 
     name: str
@@ -64,14 +71,21 @@ class Slot:
     paints: tuple[str, ...]
     geoms: tuple[int, ...]
     mocap: int
+    mesh: str = ''
+    colour: str | None = None
 
     @cached_property
     def points(self) -> np.ndarray:
         """All points of the hulls, float64 [n, 3]."""
         return np.vstack(self.hulls)
 
+    @property
+    def stands(self) -> Kind:
+        """How it may stand: a mesh on its foot, and nothing is put into it."""
+        return STANDING if self.mesh else KINDS[self.kind]
 
-def build(variant: int) -> tuple[mujoco.MjModel, list[Slot]]:
+
+def build(variant: int, style: Style = Style()) -> tuple[mujoco.MjModel, list[Slot]]:
     """Compile the model of a variant and list its pool."""
     rng = np.random.default_rng(np.random.SeedSequence([7, variant]))
     spec = mujoco.MjSpec()
@@ -81,16 +95,32 @@ def build(variant: int) -> tuple[mujoco.MjModel, list[Slot]]:
     spec.visual.quality.numquads = 2
     spec.visual.quality.shadowsize = 1024
     spec.visual.map.shadowclip = 1.2
-    add_looks(spec, rng)
+    add_looks(spec, rng, style.unseen)
     add_room(spec)
     add_arm(spec)
     drawn = [(kind, size, _scale(size, rng)) for kind in KINDS for size in SLOT_SIZES]
     pool = [(f'{kind}_{i % len(SLOT_SIZES)}', kind, size, scale, draw(kind, scale, rng))
             for i, (kind, size, scale) in enumerate(drawn)]
+    meshes = _some(style.meshes, rng)
+    pool += [(f'{mesh.name}_{i}', mesh.noun, size, scale, mesh.draw(scale))
+             for mesh in meshes for i, size in enumerate(MESH_SIZES)
+             for scale in (_scale(size, rng),)]
     for name, *_, parts in pool:
         _add_object(spec, name, parts)
     model = spec.compile()
-    return model, [_slot(model, *entry) for entry in pool]
+    slots = [_slot(model, *entry) for entry in pool]
+    own = len(slots) - len(meshes) * len(MESH_SIZES)
+    return model, slots[:own] + [
+        replace(slot, mesh=mesh.name, colour=mesh.colour)
+        for slot, mesh in zip(slots[own:], (m for m in meshes for _ in MESH_SIZES))]
+
+
+def _some(meshes: tuple[Mesh, ...], rng: np.random.Generator) -> list[Mesh]:
+    """Draw the household meshes of a variant."""
+    if not meshes:
+        return []
+    chosen = rng.permutation(len(meshes))[:MESHES]
+    return [meshes[int(index)] for index in chosen]
 
 
 def _scale(size: str, rng: np.random.Generator) -> float:
@@ -125,9 +155,9 @@ def add_part(spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, part: Part) -
     return geom
 
 
-def add_looks(spec: mujoco.MjSpec, rng: np.random.Generator) -> None:
+def add_looks(spec: mujoco.MjSpec, rng: np.random.Generator, unseen: bool = False) -> None:
     """Add the textures and materials of surfaces and things."""
-    for index, picture in enumerate([*surfaces(rng, SURFACES), metal(rng)]):
+    for index, picture in enumerate([*surfaces(rng, SURFACES, unseen), metal(rng)]):
         name = f'surface_{index}' if index < SURFACES else 'metal'
         cube = name == 'metal'
         texture = spec.add_texture(name=name, width=picture.shape[1], nchannel=3,

@@ -25,6 +25,7 @@ from itertools import groupby
 
 import numpy as np
 
+from ivm_ros.data.holdout import ask, Holdout
 from ivm_ros.data.scene_rows import scene_rows
 from ivm_ros.data.shards import ROBOT, Row
 from ivm_ros.language.sentence import Sentence
@@ -32,6 +33,7 @@ from ivm_ros.language.speaker import Speaker
 from ivm_ros.language.things import Thing
 from ivm_sim.scene import Scene
 from ivm_sim.sight import see
+from ivm_sim.style import Style
 
 SCENES_PER_VARIANT = 256  # other proportions and textures after so many scenes
 FEWEST_CLEAR = 3
@@ -59,16 +61,18 @@ class Picture:
 
 
 def draw_picture(scene: Scene, rng: np.random.Generator, sentences: int, height: int = 192,
-                 width: int = 256, relations: float = 1.0) -> Picture:
+                 width: int = 256, relations: float = 1.0, holdout: Holdout = Holdout()
+                 ) -> Picture:
     """Vary a scene until enough of it is visible, render it and make sentences about it."""
     while True:
         scene.sample(rng)
         labels = scene.segment(height, width)
         things = see(scene, labels)
         clear = sum(thing.clear for thing in things)
-        if clear < FEWEST_CLEAR or (labels == ROBOT).mean() > MOST_ROBOT:
+        if len(things) < scene.style.count[0] or clear < FEWEST_CLEAR or (
+                labels == ROBOT).mean() > MOST_ROBOT:
             continue
-        made = Speaker(things, rng).sentences(sentences, relations)
+        made = ask(Speaker(things, rng, holdout.words), sentences, relations, holdout)
         if made:
             view = scene.view
             camera = {'azimuth': view.azimuth, 'elevation': view.elevation, 'fovy': view.fovy,
@@ -78,13 +82,15 @@ def draw_picture(scene: Scene, rng: np.random.Generator, sentences: int, height:
 
 
 def pictures(seed: int, scenes: Iterable[int], sentences: int = 6, height: int = 192,
-             width: int = 256, relations: float = 1.0) -> Iterator[tuple[int, Picture]]:
+             width: int = 256, relations: float = 1.0, style: Style = Style(),
+             holdout: Holdout = Holdout()) -> Iterator[tuple[int, Picture]]:
     """Yield (index, picture) of some scenes of a seed, quickest in ascending order."""
     for variant, indices in groupby(scenes, lambda index: index // SCENES_PER_VARIANT):
-        with closing(Scene(seed * 1_000_000 + variant)) as scene:
+        with closing(Scene(seed * 1_000_000 + variant, style)) as scene:
             for index in indices:
                 rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
-                yield index, draw_picture(scene, rng, sentences, height, width, relations)
+                yield index, draw_picture(scene, rng, sentences, height, width, relations,
+                                          holdout)
 
 
 def rows_of(picture: Picture, seed: int, index: int) -> list[Row]:

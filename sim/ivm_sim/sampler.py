@@ -18,6 +18,7 @@ Sentences that need more than a colour word only exist where something else has 
 or kind. So most things are drawn as a variation of one that is already there.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,38 +26,60 @@ import numpy as np
 from ivm_ros.language.colours import COLOURS
 from ivm_sim.model import SLOT_SIZES
 from ivm_sim.objects import KINDS, METAL_KINDS, METALS, SILVER_CLASH
+from ivm_sim.style import FEWEST, MOST
 
 Rng = np.random.Generator
-FEWEST, MOST = 4, 20
 CONTAINERS = tuple(name for name, kind in KINDS.items() if kind.room)
 VARIATIONS = ('same kind', 'same colour', 'twin', 'container', 'new')
 SHARES = (.24, .20, .14, .12, .30)
+MESH_SHARE = .45  # of things, where there are household meshes
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing to be placed: keys of `KINDS`, `COLOURS` and `SIZES`."""
+    """
+    One thing to be placed.
+
+    Attributes:
+        kind (str): Key of `nouns.NOUNS`.
+        colour (str): Key of `COLOURS`; '' for a mesh, which has its own.
+        size (str): Key of `SIZES`.
+        mesh (str): Name of a household mesh, else ''.
+    """
 
     kind: str
     colour: str
     size: str
+    mesh: str = ''
 
 
-def draw_items(rng: Rng) -> list[Item]:
-    """Draw 4 to 20 things, no more of a kind and size than the pool holds."""
-    count = round(FEWEST + (MOST - FEWEST) * rng.beta(1.5, 1.7))
+def draw_items(rng: Rng, meshes: Sequence[Item] = (), count: tuple[int, int] = (FEWEST, MOST),
+               shown: Callable[[str, str], bool] | None = None) -> list[Item]:
+    """
+    Draw some things, no more of a kind and size than the pool holds.
+
+    Args:
+        rng: Source of randomness.
+        meshes: Household meshes in the pool, each once for every size.
+        count: Fewest and most things.
+        shown: Tells whether a kind may be shown in a colour; None: all may.
+    """
+    fewest, most = count
+    wanted = round(fewest + (most - fewest) * rng.beta(1.5, 1.7))
     palette = [name for name in COLOURS
                if name not in (SILVER_CLASH if rng.random() < .35 else METALS)]
     items: list[Item] = []
-    while len(items) < count:
-        item = _draw_item(rng, items, palette)
-        if _fits(item, items):
+    while len(items) < wanted:
+        item = (meshes[int(rng.integers(len(meshes)))] if meshes and rng.random() < MESH_SHARE
+                else _draw_item(rng, items, palette))
+        if _fits(item, items) and (item.mesh or shown is None or shown(item.kind, item.colour)):
             items.append(item)
     return items
 
 
 def _draw_item(rng: Rng, items: list[Item], palette: list[str]) -> Item:
     """Draw one more thing, most often as a variation of one that is there."""
+    items = [item for item in items if not item.mesh]
     if not items:
         return _draw_new(rng, list(KINDS), palette)
     sort = rng.choice(VARIATIONS, p=SHARES)
@@ -93,5 +116,8 @@ def _colour(rng: Rng, kind: str, palette: list[str]) -> str:
 
 
 def _fits(item: Item, items: list[Item]) -> bool:
-    used = sum(other.kind == item.kind and other.size == item.size for other in items)
+    if item.mesh:
+        return item not in items
+    used = sum(other.kind == item.kind and other.size == item.size and not other.mesh
+               for other in items)
     return used < SLOT_SIZES.count(item.size)

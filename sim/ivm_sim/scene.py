@@ -29,9 +29,10 @@ from ivm_sim.mj import mujoco
 from ivm_sim.model import build, HIDDEN, Slot
 from ivm_sim.robot import ArmPose, FINGERS, JOINTS, OPEN
 from ivm_sim.sampler import draw_items, Item
+from ivm_sim.style import Style
 from ivm_sim.view import draw_view, View
 
-HELD_SHARE = .15
+HELD_SHARE = .30
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class ObjectState:
 
     Attributes:
         id (int): Its value in `Scene.segment`, 1 and up.
-        kind (str): Key of `objects.KINDS`.
-        colour (str): Key of `colours.COLOURS`.
+        kind (str): Key of `nouns.NOUNS`.
+        colour (str | None): Key of `colours.COLOURS`; None: of several.
         size (str): Key of `objects.SIZES`, relative to its kind.
         scale (float): Size factor, relative to its kind.
         position (tuple[float, float, float]): Metres, the middle of its foot.
@@ -52,7 +53,7 @@ class ObjectState:
 
     id: int
     kind: str
-    colour: str
+    colour: str | None
     size: str
     scale: float
     position: tuple[float, float, float]
@@ -71,13 +72,15 @@ class Scene:
         view (View): The camera.
     """
 
-    def __init__(self, variant: int = 0):
+    def __init__(self, variant: int = 0, style: Style = Style()):
         """Compile the model of a variant (other proportions and textures for another number)."""
-        self.model, pool = build(variant)
+        self.style = style
+        self.model, pool = build(variant, style)
         self.data = mujoco.MjData(self.model)
         self._pool: dict[tuple[str, str], list[Slot]] = {}
         for slot in pool:
-            self._pool.setdefault((slot.kind, slot.size), []).append(slot)
+            self._pool.setdefault((slot.mesh or slot.kind, slot.size), []).append(slot)
+        self._meshes = [Item(slot.kind, '', slot.size, slot.mesh) for slot in pool if slot.mesh]
         self._canvases: dict[tuple[int, int], Canvas] = {}
         self.slots: list[Slot] = []
         self.poses: list[layout.Pose] = []
@@ -90,10 +93,10 @@ class Scene:
 
     def sample(self, rng: np.random.Generator) -> None:
         """Draw things, poses, colours, light, camera and arm anew; nothing of before remains."""
-        items = draw_items(rng)
-        self._shadow = stage.light(self.model, rng)
+        items = draw_items(rng, self._meshes, self.style.count, self.style.shown)
+        self._shadow = stage.light(self.model, rng, self.style.unseen)
         spread = rng.uniform(.24, .30) + .011 * len(items) * rng.uniform(.5, 1)
-        self.view = draw_view(rng, spread)
+        self.view = draw_view(rng, spread, self.style.unseen)
         self._set_camera()
         stage.paint_room(self.model, rng, self.view.azimuth + np.pi)
         stage.paint_arm(self.model, self._arm, rng)
@@ -146,7 +149,7 @@ class Scene:
         counts: dict[tuple[str, str], int] = {}
         slots = []
         for item in items:
-            key = item.kind, item.size
+            key = item.mesh or item.kind, item.size
             slots.append(self._pool[key][counts.get(key, 0)])
             counts[key] = counts.get(key, 0) + 1
         return slots
@@ -167,7 +170,8 @@ class Scene:
             stage.paint_object(self.model, slot, item.colour, rng)
             x, y, z = pose.position.tolist()
             states.append(ObjectState(
-                len(states) + 1, item.kind, item.colour, item.size, slot.scale, (x, y, z),
+                len(states) + 1, item.kind, slot.colour if slot.mesh else item.colour, item.size,
+                slot.scale, (x, y, z),
                 pose.held, order.index(pose.on) + 1 if pose.on >= 0 else 0))
         self.objects = tuple(states)
 

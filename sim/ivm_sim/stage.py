@@ -31,7 +31,10 @@ def jitter(rng: Rng, colour: str) -> np.ndarray:
 
 
 def paint_object(model: mujoco.MjModel, slot: Slot, colour: str, rng: Rng) -> None:
-    """Give an object its colour and show it."""
+    """Give an object its colour and show it; a mesh keeps its own."""
+    if slot.mesh:
+        _paint_mesh(model, slot, rng)
+        return
     tone = jitter(rng, colour)
     surface = model.material('metal' if colour in METALS else
                              str(rng.choice(['matte', 'plastic']))).id
@@ -43,6 +46,16 @@ def paint_object(model: mujoco.MjModel, slot: Slot, colour: str, rng: Rng) -> No
         rgb = tone * DARKER.get(paint, 1) if own else PAINTS.get(paint, spot)
         model.geom_rgba[geom] = (*rgb, 1)
         model.geom_matid[geom] = surface if own else plain
+        model.geom_group[geom] = 0
+
+
+def _paint_mesh(model: mujoco.MjModel, slot: Slot, rng: Rng) -> None:
+    level = rng.uniform(.85, 1.1)
+    surface = model.material(str(rng.choice(['matte', 'plastic']))).id
+    for geom, paint in zip(slot.geoms, slot.paints):
+        rgb = np.array([int(paint[start:start + 2], 16) for start in (1, 3, 5)]) / 255
+        model.geom_rgba[geom] = (*np.clip(rgb * level, .01, 1), 1)
+        model.geom_matid[geom] = surface
         model.geom_group[geom] = 0
 
 
@@ -89,8 +102,8 @@ def paint_arm(model: mujoco.MjModel, arm: list[tuple[int, str]], rng: Rng) -> No
         model.geom_matid[geom] = material
 
 
-def light(model: mujoco.MjModel, rng: Rng) -> bool:
-    """Set lamps and headlight; return whether this scene has shadows."""
+def light(model: mujoco.MjModel, rng: Rng, unseen: bool = False) -> bool:
+    """Set lamps and headlight, `unseen`: strongly tinted; tell whether there are shadows."""
     level = rng.uniform(.80, 1.12)
     ambient = rng.uniform(.28, .48)
     model.vis.headlight.ambient[:] = ambient * level
@@ -104,6 +117,8 @@ def light(model: mujoco.MjModel, rng: Rng) -> bool:
         model.light_dir[lamp] = direction
         model.light_pos[lamp] = -2.0 * direction
         warm = rng.normal(0, .06)
+        if unseen:
+            warm += rng.choice([-1, 1]) * rng.uniform(.12, .25)
         model.light_diffuse[lamp] = strength * level * np.array([1 + warm, 1, 1 - warm])
         model.light_specular[lamp] = strength * .6
     return bool(rng.random() < .45)

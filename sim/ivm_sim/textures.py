@@ -20,9 +20,14 @@ SIDE = 128
 Rng = np.random.Generator
 
 
-def surfaces(rng: Rng, count: int) -> list[np.ndarray]:
-    """Draw `count` pictures uint8 [128, 128, 3] that tile; every sort of pattern comes in turn."""
-    patterns = (_plain, _checker, _wood, _cloud, _stripes, _speckle, _tiles, _cloth)
+def surfaces(rng: Rng, count: int, unseen: bool = False) -> list[np.ndarray]:
+    """
+    Draw `count` pictures uint8 [128, 128, 3] that tile; every sort of pattern comes in turn.
+
+    `unseen`: other sorts of pattern, which training never shows.
+    """
+    patterns = ((_marble, _dots, _bricks, _plaid, _zigzag) if unseen else
+                (_plain, _checker, _wood, _cloud, _stripes, _speckle, _tiles, _cloth))
     return [patterns[i % len(patterns)](rng) for i in range(count)]
 
 
@@ -103,3 +108,41 @@ def _cloth(rng: Rng) -> np.ndarray:
     y, x = np.indices((SIDE, SIDE))
     count = int(rng.integers(2, 6)) * 2 * np.pi / SIDE
     return _picture(.5 + .25 * (np.sin(x * count) > 0) - .25 * (np.sin(y * count) > 0), low, high)
+
+
+# --- sorts that training never shows -----------------------------------------------------------
+
+def _marble(rng: Rng) -> np.ndarray:
+    low, high = _pair(rng, rng.uniform(.2, .5))
+    veins = np.abs(_smooth(rng, (6, 6)) - .5) + .5 * np.abs(_smooth(rng, (17, 17)) - .5)
+    return _picture(1 - np.clip(veins * 8, 0, 1), low, high)
+
+
+def _dots(rng: Rng) -> np.ndarray:
+    low, high = _pair(rng, rng.uniform(.25, .6))
+    cell = SIDE // int(rng.choice([4, 8]))
+    y, x = np.indices((SIDE, SIDE)) % cell - cell / 2
+    return _picture((np.hypot(x, y) < cell * rng.uniform(.2, .35)).astype(float), low, high)
+
+
+def _bricks(rng: Rng) -> np.ndarray:
+    low, high = _pair(rng, rng.uniform(.25, .55))
+    y, x = np.indices((SIDE, SIDE))
+    row = y // 16
+    joint = (y % 16 < 2) | ((x + 16 * (row % 2)) % 32 < 2)
+    return _picture(np.where(joint, 1.0, .3 * _smooth(rng, (8, 8))), low, high)
+
+
+def _plaid(rng: Rng) -> np.ndarray:
+    low, high = _pair(rng, rng.uniform(.2, .5))
+    y, x = np.indices((SIDE, SIDE))
+    cell, band = SIDE // int(rng.choice([2, 4])), rng.uniform(.2, .45)
+    return _picture(.5 * (x % cell < band * cell) + .5 * (y % cell < band * cell), low, high)
+
+
+def _zigzag(rng: Rng) -> np.ndarray:
+    low, high = _pair(rng, rng.uniform(.2, .5))
+    y, x = np.indices((SIDE, SIDE))
+    cell = SIDE // int(rng.choice([4, 8]))
+    return _picture(((y + np.abs(x % cell - cell // 2)) // (cell // 2) % 2).astype(float), low,
+                    high)

@@ -23,6 +23,7 @@ from functools import cached_property
 import numpy as np
 
 Rng = np.random.Generator
+ABOVE, NEAR = .10, .12  # shares of views (our choice)
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,30 @@ class View:
         return np.stack([height / 2 - focal * local[:, 1], width / 2 + focal * local[:, 0]], 1)
 
 
-def draw_view(rng: Rng, spread: float) -> View:
+def draw_view(rng: Rng, spread: float, unseen: bool = False) -> View:
     """
     Draw a view that fills the picture with a work area of half width `spread` metres.
 
-    The robot may stand on any side, most often on the opposite one (`layout.draw_arm`).
+    Some look straight down, and some from near, as a camera at the wrist does. The robot may stand
+    on any side, most often on the opposite one (`layout.draw_arm`).
+
+    Args:
+        rng: Source of randomness.
+        spread: Half width of the work area.
+        unseen: Use a lens that training never has, longer or wider.
     """
-    elevation = np.deg2rad(rng.uniform(24, 72) if rng.random() < .9 else rng.uniform(72, 84))
+    sort = rng.random()
+    above, near = sort < ABOVE, ABOVE < sort < ABOVE + NEAR
+    elevation = np.deg2rad(rng.uniform(72, 88) if above else rng.uniform(24, 72))
     fovy = np.deg2rad(rng.uniform(32, 58))
+    if unseen:
+        fovy = np.deg2rad(rng.uniform(18, 28) if rng.random() < .5 else rng.uniform(64, 80))
     shown = spread * rng.uniform(1.0, 1.4)  # half the height of a 4:3 picture is .75 of this
+    if near:
+        shown *= rng.uniform(.45, .75)
     distance = shown * .75 / np.tan(fovy / 2) * (1 + .1 * np.cos(elevation))
-    x, y = rng.uniform(-.04, .04, 2)
+    x, y = rng.uniform(-.04, .04, 2) + near * rng.uniform(-.5, .5, 2) * spread
     target = float(x), float(y), float(rng.uniform(0, .06))
     return View(target, float(np.deg2rad(rng.uniform(-50, 50))),
-                float(elevation), float(max(distance, .45)), float(fovy),
+                float(elevation), float(max(distance, .2 if near else .45)), float(fovy),
                 float(np.deg2rad(np.clip(rng.normal(0, 2), -5, 5))))

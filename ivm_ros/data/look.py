@@ -11,8 +11,10 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""A contact sheet of a dataset: the quickest way to see what is in it."""
+"""`ivm data look`: a contact sheet or a page of a dataset, to see what is in it."""
 
+from base64 import b64encode
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
@@ -23,11 +25,12 @@ import numpy as np
 import tyro
 
 from ivm_ros.config import check, ConfigError, Doc, nearest, Range
-from ivm_ros.data.shards import DatasetError, decode_sample, read_shard, shard_paths
+from ivm_ros.data.shards import (
+    DatasetError, decode_sample, read_info, read_shard, Row, shard_paths)
 from ivm_ros.files import replace_file
 from ivm_ros.sample import Sample
 
-FORMATS = ('.png', '.jpg')
+FORMATS, PAGE = ('.png', '.jpg'), '.html'
 SHARDS = 4  # samples come from so many shards, drawn at random
 LINE, LETTER = 14, 6.2  # pixels of a line of text and, on average, of a letter
 GREEN, BLUE = (0, 255, 0), (60, 90, 255)
@@ -35,10 +38,12 @@ GREEN, BLUE = (0, 255, 0), (60, 90, 255)
 
 @dataclass(frozen=True)
 class LookConfig:
-    """Draw a contact sheet of random samples: target green, robot blue, sentence above."""
+    """Draw random samples: target green, robot blue, sentence above."""
 
     folder: Annotated[tyro.conf.Positional[str], Doc('Dataset folder.')]
-    out: Annotated[str, Doc('Picture to write, .png or .jpg.')] = 'look.png'
+    out: Annotated[str, Doc(
+        'File to write, .png, .jpg or .html; empty: look.png, or look.html.')] = ''
+    html: Annotated[bool, Doc('Write a page with counts instead of one picture.')] = False
     count: Annotated[int, Range(1, 500), Doc('Samples on the sheet.')] = 30
     columns: Annotated[int, Range(1, 20), Doc('Samples side by side.')] = 5
     kind: Annotated[str, Doc('Only this kind of sentence; empty: all.')] = ''
@@ -47,13 +52,19 @@ class LookConfig:
     def __post_init__(self) -> None:
         """Check ranges and the picture's format."""
         check(self)
-        if Path(self.out).suffix not in FORMATS:
-            raise ConfigError(f'LookConfig.out: wanted {" or ".join(FORMATS)}, got {self.out!r}')
+        wanted = (PAGE,) if self.html else FORMATS
+        if self.out and Path(self.out).suffix not in wanted:
+            raise ConfigError(f'LookConfig.out: wanted {" or ".join(wanted)}, got {self.out!r}')
+
+    @property
+    def path(self) -> Path:
+        """What is written."""
+        return Path(self.out or ('look.html' if self.html else 'look.png'))
 
 
-def draw_sheet(config: LookConfig) -> Path:
+def look(config: LookConfig) -> Path:
     """
-    Write a contact sheet of a dataset and return its path.
+    Write a contact sheet or a page of a dataset and return its path.
 
     Raises:
         DatasetError: No shard, a torn one, or no sentence of the kind asked for.
@@ -69,11 +80,45 @@ def draw_sheet(config: LookConfig) -> Path:
         raise DatasetError(f'{config.folder} holds no sentence of kind {config.kind!r}'
                            f'{nearest(config.kind, kinds)}; it has {", ".join(sorted(kinds))}')
     chosen = sorted(rng.permutation(len(rows))[:config.count])
-    sheet = _sheet([decode_sample(rows[index]) for index in chosen], config.columns)
-    path = Path(config.out)
+    samples, path = [decode_sample(rows[index]) for index in chosen], config.path
     with replace_file(path) as part:
-        part.write_bytes(cv2.imencode(path.suffix, sheet[..., ::-1])[1].tobytes())
+        if path.suffix == PAGE:
+            part.write_text(_page(config, rows, samples), encoding='utf-8')
+        else:
+            sheet = _sheet(samples, config.columns)
+            part.write_bytes(cv2.imencode(path.suffix, sheet[..., ::-1])[1].tobytes())
     return path
+
+
+def _page(config: LookConfig, rows: list[Row], samples: list[Sample]) -> str:
+    """Give the page's text."""
+    import jinja2
+
+    jinja = jinja2.Environment(loader=jinja2.PackageLoader('ivm_ros', 'data/assets'),
+                               autoescape=True, undefined=jinja2.StrictUndefined)
+    counts = Counter(row.kind for row in rows)
+    info = {'rows': len(rows), 'scenes': len({row.image_id for row in rows}), 'kinds': counts,
+            'command': '', **read_info(Path(config.folder))}
+    areas = np.array([float((sample.mask > 127).mean()) for sample in samples
+                      if sample.mask is not None and sample.mask.any()])
+    figures = {'target in view': f'{np.mean([bool(row.found) for row in rows]):.0%}',
+               'median area of targets': f'{np.median(areas):.1%}' if len(areas) else '-',
+               'things in a picture, mean': f'{_things(rows):.1f}',
+               'more than a colour word needed': f'{_needing(rows):.0%}'}
+    shown = [{'text': sample.instruction, 'kind': sample.kind, 'picture': b64encode(
+        cv2.imencode('.jpg', _outlined(sample)[..., ::-1])[1].tobytes()).decode()}
+        for sample in samples]
+    return jinja.get_template('look.html.j2').render(
+        folder=config.folder, info=info, figures=figures, samples=shown, seed=config.seed,
+        considered=len(rows))
+
+
+def _things(rows: list[Row]) -> float:
+    return float(np.mean([row.extra.get('objects', 0) for row in rows]))
+
+
+def _needing(rows: list[Row]) -> float:
+    return float(np.mean([bool(row.extra.get('needs')) for row in rows]))
 
 
 def _sheet(samples: list[Sample], columns: int) -> np.ndarray:
