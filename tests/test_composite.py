@@ -14,7 +14,6 @@
 """Composites of cut-outs: what is read, drawn, said of it, and written."""
 
 import io
-from pathlib import Path
 import tarfile
 
 import cv2

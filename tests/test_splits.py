@@ -13,7 +13,6 @@
 # limitations under the License.
 """Splits: what each asks is in none of the training data, and none of them is easy."""
 
-from pathlib import Path
 
 import numpy as np
 import pytest

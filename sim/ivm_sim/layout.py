@@ -31,6 +31,8 @@ Rng = np.random.Generator
 CELL = .004
 HALF = 130  # cells from the middle to the border of the grid
 TRIES = 40
+UNEVEN = ('hammer', 'shovel')  # far thinner where the hand would hold them than elsewhere
+LOW, LOW_HELD = .16, .28  # m of the hand's tip below which nothing stands under it
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def place(rng: Rng, slots: list[Slot], area: tuple[float, float], azimuth: float
     """
     poses: dict[int, Pose] = {}
     taken = np.zeros((2 * HALF, 2 * HALF), np.uint8)
-    if arm.tip[2] < .16:
+    if arm.tip[2] < (LOW_HELD if hold else LOW):
         cv2.circle(taken, _cells(arm.tip[None, :2])[0].tolist(), int(.065 / CELL), 1, -1)
     for index, slot in enumerate(slots):
         pose = grasp(slot, arm) if hold else None
@@ -96,7 +98,7 @@ def grasp(slot: Slot, arm: ArmPose) -> Pose | None:
     """Return the pose of an object between the fingers; None: it is too wide or too tall."""
     points = slot.points
     width, height = np.ptp(points[:, 1]), np.ptp(points[:, 2])
-    if width > 2 * OPEN - .004 or np.ptp(points[:, 0]) > .21:
+    if slot.kind in UNEVEN or width > 2 * OPEN - .004 or np.ptp(points[:, 0]) > .21:
         return None
     grip = max(height * .62, height - .05)
     if arm.tip[2] < grip + .01:

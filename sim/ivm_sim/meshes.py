@@ -96,9 +96,10 @@ def cache_folder() -> Path:
 
 def save(folder: Path, mesh: Mesh) -> None:
     """Write an object into a cache."""
-    arrays: dict[str, Any] = {f'{key}_{index}': value for index, part in enumerate(mesh.parts)
-              for key, value in zip(('points', 'faces', 'colour'),
-                                    (np.float32(part[0]), part[1], np.array(part[2], np.uint8)))}
+    arrays: dict[str, Any] = {}
+    for index, (points, faces, colour) in enumerate(mesh.parts):
+        arrays |= {f'points_{index}': np.float32(points), f'faces_{index}': faces,
+                   f'colour_{index}': np.array(colour, np.uint8)}
     with replace_file(folder / f'{mesh.name}.npz') as part, part.open('wb') as file:
         np.savez_compressed(file, **arrays)
 
