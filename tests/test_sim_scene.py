@@ -185,7 +185,8 @@ def test_things_do_not_go_through_each_other(scene):
             count += 1
             pierced += space < -.005
             if state.held:
-                assert -.005 < space < .02, state  # the fingers touch it
+                # The fingers touch it; a tilted hand's palm may lie over an edge of it.
+                assert -.012 < space < .02, state
     assert pierced <= .02 * count
 
 

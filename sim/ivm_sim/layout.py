@@ -100,7 +100,7 @@ def grasp(slot: Slot, arm: ArmPose) -> Pose | None:
     width, height = np.ptp(points[:, 1]), np.ptp(points[:, 2])
     if slot.kind in UNEVEN or width > 2 * OPEN - .004 or np.ptp(points[:, 0]) > .21:
         return None
-    grip = max(height * .62, height - .05)
+    grip = max(height * .7, height - .038)
     if arm.tip[2] < grip + .01:
         return None
     matrix = rotation(turn((0, 0, 1), arm.finger_axis - np.pi / 2))
