@@ -46,9 +46,13 @@ def check_training_data(infos: Sequence[dict[str, Any]], folders: Sequence[Path]
     Refuse datasets that are for evaluation only.
 
     Raises:
-        DatasetError: A dataset was made with an evaluation seed.
+        DatasetError: A dataset was made with an evaluation seed, or holds what is held out.
     """
     for info, folder in zip(infos, folders):
         if int(info.get('seed', 0)) >= TRAINING_SEEDS:
             raise DatasetError(f'{folder} was made with seed {info["seed"]}: seeds from '
                                f'{TRAINING_SEEDS} on are for evaluation only, never for training')
+        if info.get('evaluation') or info.get('look') == 'unseen' or any(
+                info.get('holdout', {}).values()):
+            raise DatasetError(f'{folder} holds what is held out of training: it is for '
+                               'evaluation only')

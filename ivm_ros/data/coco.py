@@ -1,0 +1,202 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+COCO's instance files, and referring expressions on them as RefCOCO has them (REFER).
+
+COCO: `instances_*.json` with `images`, `annotations` (polygons or RLE) and `categories`. REFER:
+beside such a file, `refs(unc).p` and the like, a pickle of dictionaries, or the same as JSON. The
+pickle is read by an unpickler that builds nothing but plain containers.
+"""
+
+from collections import defaultdict
+import io
+import json
+from pathlib import Path
+import pickle
+from typing import Any
+
+import numpy as np
+
+from ivm_ros.data.labelled import Label, Labelled
+from ivm_ros.data.shards import DatasetError
+from ivm_ros.language.words import plural_of
+
+
+class _Plain(pickle.Unpickler):
+    """Builds strings, numbers, lists, tuples, dictionaries and sets, and calls nothing."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Refuse whatever is not built into the format."""
+        raise pickle.UnpicklingError(f'it asks for {module}.{name}')
+
+
+def load_plain(data: bytes) -> Any:
+    """
+    Read a pickle of plain containers.
+
+    Raises:
+        DatasetError: It holds anything else, or is broken.
+    """
+    try:
+        # Strings of Python 2 are bytes to Python 3 unless told.
+        return _Plain(io.BytesIO(data), encoding='utf-8').load()
+    except Exception as error:  # a broken pickle raises almost anything
+        raise DatasetError(f'not a pickle of plain containers: {error}') from error
+
+
+class Coco:
+    """
+    Pictures of a COCO instance file, asked for by category.
+
+    One instance of a category is meant by its name, several by the plural.
+
+    Args:
+        path: The .json file.
+        images: Folder of the pictures.
+
+    Raises:
+        DatasetError: The file is not of that format.
+    """
+
+    def __init__(self, path: Path, images: str) -> None:
+        self.path, self._folder = path, Path(images)
+        self._images, self._names, of_image = _read(path)
+        self._of_image = {key: found for key, found in of_image.items() if key in self._images}
+        self._keys = sorted(self._of_image)
+        if not self._keys:
+            raise DatasetError(f'{path} annotates no picture')
+
+    def __len__(self) -> int:
+        """Count the annotated pictures."""
+        return len(self._keys)
+
+    def __getitem__(self, index: int) -> Labelled:
+        """Read one picture with a label for every category in it."""
+        info = self._images[self._keys[index]]
+        groups: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for annotation in self._of_image[self._keys[index]]:
+            groups[annotation['category_id']].append(annotation)
+        labels = []
+        for category, members in groups.items():
+            name = self._names[category]
+            crowd = any(member.get('iscrowd') for member in members)
+            text = plural_of(name) if len(members) > 1 or crowd else name
+            mask = np.zeros((info['height'], info['width']), np.uint8)
+            for member in members:
+                mask |= mask_of(member, info)
+            labels.append(Label((f'the {text}',), mask, 'all' if text != name else 'plain'))
+        return _labelled(self.path, self._folder, info, labels)
+
+
+class Refer:
+    """
+    Referring expressions on a COCO instance file: RefCOCO, RefCOCO+, RefCOCOg.
+
+    Args:
+        refs: `refs(unc).p` or the like, or the same list as .json.
+        instances: The .json file of instances.
+        images: Folder of the pictures.
+        split: Only refs of this split ('train', 'val', 'testA', ...); '' for all.
+
+    Raises:
+        DatasetError: A file is not of its format.
+    """
+
+    def __init__(self, refs: Path, instances: Path, images: str, split: str = '') -> None:
+        self.path, self._folder = refs, Path(images)
+        self._images, _, of_image = _read(instances)
+        self._annotations = {a['id']: a for found in of_image.values() for a in found}
+        self._refs: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        data = refs.read_bytes()
+        try:
+            listed = json.loads(data) if refs.suffix == '.json' else load_plain(data)
+            for ref in listed:
+                if split in ('', ref['split']):
+                    ref['sentences'][0]['sent']
+                    self._annotations[ref['ann_id']]
+                    self._refs[ref['image_id']].append(ref)
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise DatasetError(f'{refs}: {error}' if isinstance(error, DatasetError) else
+                               f'{refs} is no list of refs on {instances} ({error!r})') from error
+        self._keys = sorted(self._refs)
+        if not self._keys:
+            raise DatasetError(f'{refs} holds no ref of split {split!r}')
+
+    def __len__(self) -> int:
+        """Count the pictures that something refers to."""
+        return len(self._keys)
+
+    def __getitem__(self, index: int) -> Labelled:
+        """Read one picture with a label for everything that is referred to."""
+        info = self._images[self._keys[index]]
+        labels = [Label(tuple(str(sentence['sent']) for sentence in ref['sentences']),
+                        mask_of(self._annotations[ref['ann_id']], info), 'refer')
+                  for ref in self._refs[self._keys[index]]]
+        return _labelled(self.path, self._folder, info, labels)
+
+
+def mask_of(annotation: dict[str, Any], info: dict[str, Any]) -> np.ndarray:
+    """
+    Decode polygons or RLE; uint8 [height, width], 255 inside.
+
+    Raises:
+        DatasetError: It is neither, or of another size.
+    """
+    from pycocotools import mask as rle
+
+    shape = info['height'], info['width']
+    outline = annotation['segmentation']
+    try:
+        if isinstance(outline, list):
+            coded = rle.merge(rle.frPyObjects(outline, *shape))
+        elif isinstance(outline['counts'], list):
+            coded = rle.frPyObjects(outline, *shape)
+        else:
+            coded = outline
+        inside: np.ndarray = rle.decode(coded)
+    except Exception as error:  # pycocotools raises bare ones
+        raise DatasetError(f'annotation {annotation.get("id")}: neither polygons nor RLE '
+                           f'({error!r})') from error
+    if inside.shape != shape:
+        raise DatasetError(f'annotation {annotation.get("id")}: its mask is {inside.shape}, the '
+                           f'picture {shape}')
+    return inside * np.uint8(255)
+
+
+def _read(path: Path) -> tuple[dict[int, dict[str, Any]], dict[int, str],
+                               dict[int, list[dict[str, Any]]]]:
+    """Read pictures by id, names of categories by id, and annotations by picture."""
+    try:
+        told = json.loads(path.read_text(encoding='utf-8'))
+        images = {image['id']: image for image in told['images']}
+        for image in images.values():
+            image['file_name'], image['height'], image['width']
+        names = {category['id']: str(category['name']) for category in told['categories']}
+        of_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for annotation in told['annotations']:
+            annotation['segmentation'], annotation['id'], names[annotation['category_id']]
+            of_image[annotation['image_id']].append(annotation)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f'{path} is no COCO instance file ({error!r})') from error
+    return images, names, of_image
+
+
+def _labelled(path: Path, folder: Path, info: dict[str, Any], labels: list[Label]) -> Labelled:
+    image = (folder / info['file_name']).resolve()
+    if not image.is_relative_to(folder.resolve()):
+        raise DatasetError(f'{info["file_name"]!r} leads out of {folder}')
+    if not image.is_file():
+        raise DatasetError(f'{path} names {info["file_name"]}, and {folder} does not hold it')
+    return Labelled(info['file_name'], image.read_bytes(), tuple(labels), True,
+                    f'coco/{path.stem}', {'image_id': info['id']})
