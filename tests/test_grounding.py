@@ -21,22 +21,18 @@ import pytest
 from ivm_ros.config import ConfigError
 from ivm_ros.data.shards import DatasetError, encode_image, Row, write_info, write_shard
 from ivm_ros.evaluate.grounding import (
-    bootstrap, GroundingConfig, iou, main, Score, summarise)
+    bootstrap, GroundingConfig, main, Score, summarise)
+from ivm_ros.evaluate.metrics import fit_of
 from ivm_ros.evaluate.references import hsv_words, keep_all
 from ivm_ros.models.checkpoint import load_checkpoint, save_checkpoint
 from ivm_ros.models.compact import CompactConfig, CompactNet
 from ivm_ros.models.text import file_hash, find_text_encoder
 
 
-def test_iou_by_hand():
-    seen, truth = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
-    assert np.isnan(iou(seen, truth))
-    seen[:2], truth[1:3] = True, True
-    assert iou(seen, truth) == pytest.approx(4 / 12)
-
-
 def score(image, found, value, target, kind='plain', robot=0.5):
-    return Score(image, kind, found, value, target, robot, {'keep_all': 0.1, 'hsv_words': 0.3})
+    fit = fit_of(np.full((4, 4), .6, np.float32), np.eye(4) > 0) if found else None
+    return Score(image, kind, found, value, target, robot, {'keep_all': 0.1, 'hsv_words': 0.3},
+                 fit)
 
 
 def test_figures_by_hand():
@@ -47,6 +43,8 @@ def test_figures_by_hand():
     assert figures['absent'] == 2
     assert figures['target']['mean_iou'] == pytest.approx(0.7)
     assert figures['target']['iou50'] == 0.5
+    assert figures['target']['ciou'] == 4 / 16  # two pictures of 16 pixels shown, 4 of them right
+    assert figures['target']['ece'] == pytest.approx(.6 - .25)
     assert figures['robot']['mean_iou'] == pytest.approx((0.5 + 0.5 + 0.7) / 3)
     assert figures['found']['auroc'] == pytest.approx(3 / 4)  # of 4 pairs one is wrong
     assert figures['found']['accuracy'] == 0.5

@@ -36,6 +36,7 @@ from sklearn.metrics import roc_auc_score
 
 from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.data.shards import DatasetError, decode_sample, read_info, read_rows
+from ivm_ros.evaluate.metrics import Fit, fit_of, iou, summary
 from ivm_ros.evaluate.references import hsv_words, keep_all
 from ivm_ros.evaluate.report import print_grounding
 from ivm_ros.files import replace_file
@@ -78,6 +79,7 @@ class Score:
         target (float): IoU of the target.
         robot (float): IoU of the robot; NaN where no robot is in view or none is labelled.
         references (dict): IoU of each reference.
+        fit (Fit | None): More about the target where it is in view.
     """
 
     image: int
@@ -87,12 +89,7 @@ class Score:
     target: float
     robot: float
     references: dict[str, float]
-
-
-def iou(seen: np.ndarray, truth: np.ndarray) -> float:
-    """Intersection over union of two bool [H, W]; NaN when both are empty."""
-    either = np.count_nonzero(seen | truth)
-    return np.count_nonzero(seen & truth) / either if either else float('nan')
+    fit: Fit | None = None
 
 
 def images_of(folder: Path, most: int) -> Iterator[list[Sample]]:
@@ -122,7 +119,8 @@ def _score(number: int, sample: Sample, mask: Mask) -> Score:
     references = {name: iou(reference(sample.image, sample.instruction).target > 0.5, truth)
                   for name, reference in REFERENCES.items()} if found else {}
     return Score(number, sample.kind, found, mask.found, iou(mask.target > 0.5, truth),
-                 iou(mask.robot > 0.5, robot) if robot.any() else float('nan'), references)
+                 iou(mask.robot > 0.5, robot) if robot.any() else float('nan'), references,
+                 fit_of(mask.target, truth) if found else None)
 
 
 def summarise(scores: Sequence[Score], seed: int) -> dict[str, Any]:
@@ -137,7 +135,8 @@ def summarise(scores: Sequence[Score], seed: int) -> dict[str, Any]:
     return {
         'n': len(in_view), 'absent': len(scores) - len(in_view),
         'images': len({score.image for score in scores}),
-        'target': _ious([score.target for score in in_view], in_view, seed),
+        'target': {**_ious([score.target for score in in_view], in_view, seed),
+                   **summary([score.fit for score in in_view if score.fit])},
         'robot': {'mean_iou': float(np.mean(robot)) if robot else None, 'n': len(robot)},
         'found': {'auroc': float(roc_auc_score(truth, found)) if len({*truth}) == 2 else None,
                   'accuracy': float(np.mean(np.array(truth) == (np.array(found) > 0.5)))},
