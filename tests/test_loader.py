@@ -114,3 +114,22 @@ def test_jitter_keeps_size_and_type_and_box_keeps_the_grid():
         assert all(value % 4 == 0 for value in (*moved.content, *moved.offset))
         assert moved.offset[0] + moved.content[0] <= 192
         assert moved.offset[1] + moved.content[1] <= 256
+
+
+def test_motion_and_compression_change_what_they_should():
+    """A bright point becomes a line of the same sum; compression moves no edge."""
+    from ivm_ros.data.augment import moved
+
+    point = np.zeros((31, 31, 3), np.uint8)
+    point[15, 15] = 240
+    for seed in range(20):
+        line = moved(point, np.random.default_rng(seed))
+        rows, columns = np.nonzero(line[..., 0])
+        assert 3 <= len(rows) <= 12 and abs(int(line[..., 0].sum()) - 240) < 16
+        assert abs(rows.mean() - 15) <= 1 and abs(columns.mean() - 15) <= 1
+    image = np.full((64, 64, 3), 40, np.uint8)
+    image[:, 32:] = 200
+    still = {name: 0.0 for name in ('gain', 'balance', 'gamma', 'noise', 'blur', 'motion')}
+    squeezed = jitter(image, AugmentConfig(**still, jpeg=1.0), np.random.default_rng(1))
+    assert not np.array_equal(squeezed, image)
+    assert np.array_equal(squeezed[..., 0] > 120, image[..., 0] > 120)

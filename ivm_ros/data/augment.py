@@ -11,7 +11,11 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""What a camera does to a picture and a simulator does not: light, colour, noise, blur, scale."""
+"""
+What a camera does to a picture and a simulator does not.
+
+Light, colour, noise, blur by lens and by motion, compression, scale; in training only.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -27,11 +31,13 @@ from ivm_ros.image import GRID, Letterbox
 class AugmentConfig:
     """How images are varied in training (ranges are our choice)."""
 
-    gain: Annotated[float, Range(0, 1), Doc('Brightness varies by this factor.')] = 0.25
-    balance: Annotated[float, Range(0, 1), Doc('Each colour channel varies by this.')] = 0.06
+    gain: Annotated[float, Range(0, 1), Doc('Brightness varies by this factor.')] = 0.35
+    balance: Annotated[float, Range(0, 1), Doc('Each colour channel varies by this.')] = 0.1
     gamma: Annotated[float, Range(0, 1), Doc('Exponent varies by this factor.')] = 0.2
     noise: Annotated[float, Range(0, 64), Doc('Largest deviation of pixel noise.')] = 8.0
     blur: Annotated[float, Range(0, 1), Doc('Share of images that are blurred.')] = 0.25
+    motion: Annotated[float, Range(0, 1), Doc('Share of images blurred by motion.')] = 0.12
+    jpeg: Annotated[float, Range(0, 1), Doc('Share of images compressed strongly.')] = 0.25
     smallest: Annotated[float, Range(0.3, 1), Doc('Images shrink to this at least.')] = 0.8
     shrink: Annotated[float, Range(0, 1), Doc('Share of images that are shrunk.')] = 0.25
 
@@ -50,13 +56,32 @@ def jitter(image: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -
     image = cv2.LUT(image, table)
     if rng.random() < config.blur:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.1))
+    if rng.random() < config.motion:
+        image = moved(image, rng)
     deviation = rng.uniform(0, config.noise) * (rng.random() < 0.5)
     if deviation:
         # Eight times cheaper than a normal draw a pixel, and as good: a random cut of one noise.
         noise = rng.normal(0, deviation, (64, *image.shape[1:])).astype(np.float32)
         rows = rng.integers(0, 64, image.shape[0])
         image = (image + noise[rows]).clip(0, 255).astype(np.uint8)
+    if rng.random() < config.jpeg:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 85))]
+        decoded = cv2.imdecode(cv2.imencode('.jpg', image, quality)[1], cv2.IMREAD_COLOR)
+        assert decoded is not None  # it was encoded just now
+        image = decoded.astype(np.uint8)
     return image
+
+
+def moved(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Blur uint8 [H, W, 3] along a short straight way, as a camera does that moves."""
+    length = int(rng.integers(3, 8))
+    kernel = np.zeros((length, length), np.float32)
+    angle = rng.uniform(0, np.pi)
+    middle, half = (length - 1) / 2, length / 2
+    way = half * np.array([np.cos(angle), np.sin(angle)])
+    start, end = (tuple(int(side) for side in np.rint(middle + sign * way)) for sign in (-1, 1))
+    cv2.line(kernel, start, end, 1.0)
+    return cv2.filter2D(image, -1, kernel / kernel.sum()).astype(np.uint8)
 
 
 def random_box(box: Letterbox, config: AugmentConfig, rng: np.random.Generator) -> Letterbox:
