@@ -128,8 +128,8 @@ def test_motion_and_compression_change_what_they_should():
         assert 3 <= len(rows) <= 12 and abs(int(line[..., 0].sum()) - 240) < 16
         assert abs(rows.mean() - 15) <= 1 and abs(columns.mean() - 15) <= 1
     image = np.full((64, 64, 3), 40, np.uint8)
-    image[:, 32:] = 200
-    still = {name: 0.0 for name in ('gain', 'balance', 'gamma', 'noise', 'blur', 'motion')}
+    image[:, 30:] = 200
+    still = dict.fromkeys(('gain', 'balance', 'gamma', 'noise', 'blur', 'motion'), 0.0)
     squeezed = jitter(image, AugmentConfig(**still, jpeg=1.0), np.random.default_rng(1))
     assert not np.array_equal(squeezed, image)
-    assert np.array_equal(squeezed[..., 0] > 120, image[..., 0] > 120)
+    assert ((squeezed[..., 0] > 120) == (image[..., 0] > 120)).mean() > .99

@@ -67,8 +67,8 @@ def jitter(image: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -
     if rng.random() < config.jpeg:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 85))]
         decoded = cv2.imdecode(cv2.imencode('.jpg', image, quality)[1], cv2.IMREAD_COLOR)
-        assert decoded is not None  # it was encoded just now
-        image = decoded.astype(np.uint8)
+        if decoded is not None:
+            image = decoded.astype(np.uint8)
     return image
 
 
