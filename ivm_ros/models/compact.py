@@ -38,7 +38,7 @@ from ivm_ros.models.proposals import draw, PAIRS, PLACES, Proposals, Proposer, t
 from ivm_ros.models.text import DIM as TEXT_DIM
 
 MASK_STRIDE = 2
-MOST_MEANT = 8  # things that one sentence may mean
+FAINT = -5.0  # logit below which a thing is not worth painting
 LIE = 32  # width of what is known of how two things lie
 HIDDEN = -1e4  # bias of what must not be looked at
 
@@ -225,14 +225,16 @@ def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
     Returns:
         Logits [B, h/2, w/2].
     """
-    best, which = meant.topk(min(MOST_MEANT, meant.shape[1]), 1)  # [B, M]
+    pixel, thing = margins
+    # One or two things are meant as a rule, and all but one of twenty now and then.
+    count = int((meant + (thing - pixel) > FAINT).sum(1).max().clamp_min(1))
+    best, which = meant.topk(count, 1)  # [B, M]
     filters, windows = (take(each(values, image_index), which)
                         for values in (proposals.filters, proposals.windows))
     pixels = each(proposals.pixels, image_index)
     with torch.autocast(meant.device.type, enabled=False):
         masks = draw(filters, windows, pixels, proposals.curves)  # [B, M, h/2, w/2]
     # min(mask + pixel, meant + thing), with one sum less over all pixels.
-    pixel, thing = margins
     return torch.minimum(masks, (best + thing - pixel)[:, :, None, None]).amax(1) + pixel
 
 
