@@ -67,6 +67,8 @@ EXTRAS = {
     # Training, measuring, and data: Parquet shards, bags without ROS.
     'scale': ['tensorboard>=2.17,<3', 'scikit-learn>=1.4,<2', 'rosbags>=0.10,<0.12',
               'jinja2>=3.1,<4', 'pycocotools>=2.0.8,<3', *SHARDS],
+    # The network in ONNX Runtime, and what writes it.
+    'onnx': ['onnxruntime>=1.20,<2', 'onnx>=1.17,<2', 'onnxscript>=0.5,<1'],
     # Large generators and annotation experts.
     'foundation': ['accelerate>=1,<2'],
     # pytest 9 breaks ROS' launch_testing.
@@ -83,7 +85,7 @@ EXTRAS = {
         'setuptools>=68,<80',  # 80 breaks `colcon build --symlink-install`
     ],
 }
-EXTRAS['dev'] = sorted({name for group in ('sim', 'scale', 'test', 'lint')
+EXTRAS['dev'] = sorted({name for group in ('sim', 'scale', 'onnx', 'test', 'lint')
                         for name in EXTRAS[group]})
 
 

@@ -33,11 +33,12 @@ from ivm_ros.models.checkpoint import CheckpointError, load_checkpoint, SHIPPED
 from ivm_ros.models.compact_generator import CompactGenerator
 from ivm_ros.models.device import choose_device, choose_threads, DeviceError
 from ivm_ros.models.generator import Generator
+from ivm_ros.models.onnx_export import OnnxError
 from ivm_ros.models.text import TextEncoder, TextEncoderError
 from ivm_ros.sample import Mask
 
 __all__ = ['CheckpointError', 'DeviceError', 'ImageError', 'InstructionError', 'Masker',
-           'MaskerConfig', 'TextEncoderError', 'check_instruction']
+           'MaskerConfig', 'OnnxError', 'TextEncoderError', 'check_instruction']
 
 LONGEST = 2000
 """Characters of an instruction; the encoder reads the first 48 word pieces of it."""
@@ -58,6 +59,10 @@ class MaskerConfig:
         'CPU threads; 0 chooses: one on up to four cores, where more fight the camera driver.'
     )] = 0
     half: Annotated[bool, Doc('Half precision on CUDA.')] = True
+    runtime: Annotated[Literal['torch', 'onnx'], Doc(
+        'What computes the network: PyTorch, or ONNX Runtime (faster on CPUs).')] = 'torch'
+    graph: Annotated[str, Doc(
+        'ONNX file of "ivm export"; empty: made once and kept in a cache.')] = ''
 
     def __post_init__(self) -> None:
         """Check types and choices."""
@@ -77,6 +82,7 @@ class Masker:
         CheckpointError: The weights are missing, damaged or of another shape.
         TextEncoderError: The sentence encoder is missing or another one.
         DeviceError: CUDA is asked for and absent.
+        OnnxError: ONNX Runtime is asked for and absent, or the graph is of other weights.
     """
 
     def __init__(self, config: MaskerConfig = MaskerConfig()) -> None:
@@ -85,7 +91,14 @@ class Masker:
         torch.set_num_threads(self.threads)
         checkpoint = load_checkpoint(Path(config.weights) if config.weights else SHIPPED)
         encoder = TextEncoder(config.text_encoder, device)
-        self.generator: Generator = CompactGenerator(checkpoint, encoder, config.half)
+        self.generator: Generator
+        if config.runtime == 'onnx':
+            from ivm_ros.models.onnx_generator import OnnxGenerator
+
+            self.generator = OnnxGenerator(
+                checkpoint, encoder, Path(config.graph) if config.graph else None, self.threads)
+        else:
+            self.generator = CompactGenerator(checkpoint, encoder, config.half)
 
     @property
     def info(self) -> dict[str, Any]:

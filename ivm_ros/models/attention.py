@@ -60,8 +60,16 @@ class Block(nn.Module):
         """
         joined = self.query_key_value(self.norm(tokens)).unflatten(-1, (3, self.heads, -1))
         query, key, value = joined.permute(2, 0, 3, 1, 4)  # each [B, H, N, D/H]
-        mixed = F.scaled_dot_product_attention(query[:, :, :count], key, value,
-                                               attn_mask=bias[:, :, :count].to(query.dtype))
+        mixed = _attend(query[:, :, :count], key, value, bias[:, :, :count].to(query.dtype))
         tokens = tokens[:, :count] + self.out(mixed.transpose(1, 2).flatten(2))
         updated: torch.Tensor = tokens + self.mlp(tokens)
         return updated
+
+
+def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor
+            ) -> torch.Tensor:
+    """Mix values [B, H, N, C] by how queries [B, H, M, C] meet keys; [B, H, M, C]."""
+    if torch.compiler.is_exporting():  # the fused form's strides trip the exporter to ONNX
+        logits = query @ key.transpose(2, 3) / query.shape[3] ** 0.5 + bias
+        return logits.softmax(3) @ value
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)

@@ -38,7 +38,7 @@ from ivm_ros.models.proposals import draw, PAIRS, PLACES, Proposals, Proposer, t
 from ivm_ros.models.text import DIM as TEXT_DIM
 
 MASK_STRIDE = 2
-FAINT = -5.0  # logit below which a thing is not worth painting
+FAINT = -8.0  # logit below which a thing is not worth painting
 LIE = 32  # width of what is known of how two things lie
 HIDDEN = -1e4  # bias of what must not be looked at
 
@@ -162,12 +162,12 @@ class Chooser(nn.Module):
         words = heard.words
         things = self.thing_in(proposals.features) + self.place_in(proposals.places)
         things = each(things + self.kinds[1], image_index)  # [B, K + 1, D]
-        states = torch.cat((self.query.expand(len(words), -1, -1), things, words), 1)
+        states = torch.cat((self.query.expand(words.shape[0], -1, -1), things, words), 1)
         wanted = 1 + things.shape[1]
         # Geometry between things, nothing between others, and padding is not looked at.
         lie = self._lie(proposals.pairs, heard.directions, image_index)  # [B, L * H, K+1, K+1]
         bias = F.pad(lie, (1, words.shape[1], 1, words.shape[1]))  # [B, L * H, N, N]
-        if len(words) > 1:  # a sentence alone has no padding
+        if torch.compiler.is_exporting() or len(words) > 1:  # one alone has no padding
             unseen = F.pad(~heard.mask, (wanted, 0)) * HIDDEN  # [B, N]
             bias = bias + unseen[:, None, None]
         biases = bias.chunk(len(self.layers), 1)  # L times [B, H, N, N]
@@ -204,8 +204,10 @@ def _mean(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 def each(values: torch.Tensor, image_index: torch.Tensor) -> torch.Tensor:
     """Give every sentence what belongs to its image; [I, ...] -> [B, ...]."""
-    alone = len(values) == len(image_index) == 1  # a camera's usual case: spare the copies
-    return values if alone else values[image_index]
+    # An exported graph has a sentence for each image; a camera's usual case: spare the copies.
+    if torch.compiler.is_exporting() or len(values) == len(image_index) == 1:
+        return values
+    return values[image_index]
 
 
 def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
@@ -227,7 +229,9 @@ def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
     """
     pixel, thing = margins
     # One or two things are meant as a rule, and all but one of twenty now and then.
-    count = int((meant + (thing - pixel) > FAINT).sum(1).max().clamp_min(1))
+    # A graph for other runtimes has no such choice, and paints all.
+    count = (meant.shape[1] if torch.compiler.is_exporting() else
+             int((meant + (thing - pixel) > FAINT).sum(1).max().clamp_min(1)))
     best, which = meant.topk(count, 1)  # [B, M]
     filters, windows = (take(each(values, image_index), which)
                         for values in (proposals.filters, proposals.windows))

@@ -58,7 +58,8 @@ class CompactGenerator:
         return {'generator': 'compact', 'weights': str(self._checkpoint.path),
                 'sha256': self._checkpoint.hash, 'canvas': list(self.canvas),
                 'text_encoder': str(self._encoder.folder), 'device': str(self._encoder.device),
-                'half': self.half, 'provenance': self._checkpoint.info.get('provenance', {}),
+                'half': self.half, 'runtime': 'torch',
+                'provenance': self._checkpoint.info.get('provenance', {}),
                 'quality': self._checkpoint.info.get('quality', {})}
 
     @torch.inference_mode()
@@ -66,14 +67,18 @@ class CompactGenerator:
         """Mask each uint8 [H, W, 3] image by the sentence of the same place, in one batch."""
         boxes = [letterbox_of((image.shape[0], image.shape[1]), self.canvas) for image in images]
         pixels = np.stack([to_canvas(image, box) for image, box in zip(images, boxes)])
-        index = torch.arange(len(images), device=self._encoder.device)
-        with torch.autocast('cuda', torch.float16, enabled=self.half):
-            prediction = self.net.look(normalise(pixels, self._encoder.device),
-                                       self._listen(tuple(instructions)), index)
-        planes = torch.stack((prediction.target, prediction.robot), 1).float().sigmoid()
-        found = prediction.found.float().sigmoid().tolist()
+        planes, found = self._predict(normalise(pixels, self._encoder.device), instructions)
         return [Mask(from_canvas(target, box), from_canvas(robot, box), score)
-                for (target, robot), box, score in zip(planes.cpu().numpy(), boxes, found)]
+                for (target, robot), box, score in zip(planes, boxes, found)]
+
+    def _predict(self, pixels: torch.Tensor, instructions: Sequence[str]
+                 ) -> tuple[np.ndarray, list[float]]:
+        """Give target and robot [N, 2, h/2, w/2] and found, all in [0, 1], of [N, 3, h, w]."""
+        index = torch.arange(len(pixels), device=self._encoder.device)
+        with torch.autocast('cuda', torch.float16, enabled=self.half):
+            prediction = self.net.look(pixels, self._listen(tuple(instructions)), index)
+        planes = torch.stack((prediction.target, prediction.robot), 1).float().sigmoid()
+        return planes.cpu().numpy(), prediction.found.float().sigmoid().tolist()
 
     def _listen(self, instructions: tuple[str, ...]) -> Heard:
         """Listen to sentences; those of the last call are kept, as a stream repeats them."""

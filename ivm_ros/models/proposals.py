@@ -171,7 +171,7 @@ class Proposer(nn.Module):
             places = self._places(quarter.flatten(2))  # [I, K + 1, PLACES]
             shares, coarse = _shares(quarter), _shares(quarter[..., ::2, ::2])
         # Means need no pooling first: every second, or every fourth, pixel has the same.
-        at = torch.cat((at, self.robot_feature.expand(len(at), -1, -1)), 1)
+        at = torch.cat((at, self.robot_feature.expand(at.shape[0], -1, -1)), 1)
         seen = torch.cat((at, _mean(coarse, p8), _mean(shares, p4),
                           self._colours(shares, images[..., 2::4, 2::4]), places), 2)
         return Proposals(heat, cells, filters, windows, pixels, self.halves, robot,
@@ -215,8 +215,8 @@ def top_cells(heat: torch.Tensor, count: int, centres: torch.Tensor | None = Non
     A cell beside a hotter one loses one, and what it is colder by. To drop it altogether would
     lose things that touch others: one thing in thirty (`docs/dev/plan.md`).
     """
-    beside = torch.maximum(F.max_pool2d(heat, (3, 1), 1, (1, 0)),
-                           F.max_pool2d(heat, (1, 3), 1, (0, 1)))
+    beside = torch.maximum(F.max_pool2d(heat[:, None], (3, 1), 1, (1, 0)),
+                           F.max_pool2d(heat[:, None], (1, 3), 1, (0, 1))).squeeze(1)
     scores = 2 * heat - beside - (beside > heat).to(heat.dtype)
     if centres is not None:
         scores = torch.where(centres, heat + 1000, scores)

@@ -1,0 +1,113 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The network as an ONNX graph: the same masks, whatever the batch and the sentence."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ivm_ros.cli import main
+from ivm_ros.config import ConfigError
+from ivm_ros.masker import Masker, MaskerConfig, OnnxError
+from ivm_ros.models.checkpoint import SHIPPED
+from ivm_ros.models.onnx_export import ExportConfig, INPUTS, OPSET, OUTPUTS
+
+onnx = pytest.importorskip('onnx')
+pytest.importorskip('onnxruntime')
+
+
+@pytest.fixture(scope='module')
+def graph(tmp_path_factory) -> Path:
+    """Export the shipped weights."""
+    path = tmp_path_factory.mktemp('onnx') / 'compact.onnx'
+    assert main(['export', '--out', str(path)]) == 0
+    return path
+
+
+@pytest.fixture(scope='module')
+def maskers(graph) -> tuple[Masker, Masker]:
+    """Give both runtimes."""
+    return Masker(MaskerConfig()), Masker(MaskerConfig(runtime='onnx', graph=str(graph)))
+
+
+@pytest.fixture(scope='module')
+def seen() -> list[tuple[np.ndarray, str]]:
+    """Draw scenes of different sizes with a sentence about something in each."""
+    from ivm_sim.pictures import pictures
+
+    drawn = []
+    for index, (height, width) in enumerate(((192, 256), (480, 640), (240, 200))):
+        for _, picture in pictures(900_000 + index, [0], 12, height, width):
+            sentence = max(picture.sentences, key=lambda s: bool(s.targets) + len(s.text) / 1000)
+            drawn.append((picture.image, sentence.text))
+    return drawn
+
+
+def test_masks_are_the_same_within_a_thousandth(maskers, seen):
+    torch, onnx_ = maskers
+    for count in (1, 2, 3):
+        images, texts = [list(part) for part in zip(*seen[:count])]
+        for one, other in zip(torch(images, texts), onnx_(images, texts)):
+            assert one.target.shape == other.target.shape
+            assert np.abs(one.target - other.target).max() < 1e-3
+            assert np.abs(one.robot - other.robot).max() < 1e-3
+            assert abs(one.found - other.found) < 1e-3
+    # Something is found, or equal masks would say nothing.
+    assert max(float(mask.target.max()) for mask in torch(images, texts)) > .5
+
+
+def test_the_graph_has_the_stated_shapes_and_no_branch(graph):
+    model = onnx.load(str(graph))
+    onnx.checker.check_model(model)
+    assert [entry.name for entry in model.graph.input] == list(INPUTS)
+    assert [entry.name for entry in model.graph.output] == list(OUTPUTS)
+    assert {entry.version for entry in model.opset_import if not entry.domain} == {OPSET}
+    assert not {node.op_type for node in model.graph.node} & {'If', 'Loop', 'Scan'}
+    free = [[dim.dim_param for dim in entry.type.tensor_type.shape.dim]
+            for entry in model.graph.input]
+    assert free[0] == ['batch', '', '', ''] and free[1] == ['batch', 'tokens', '']
+    assert graph.stat().st_size < 25e6
+
+
+def test_what_runs_is_told(maskers):
+    assert [masker.info['runtime'] for masker in maskers] == ['torch', 'onnx']
+    assert maskers[1].info['providers'] == ['CPUExecutionProvider']
+
+
+def test_without_a_file_it_is_made_once_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    first = Masker(MaskerConfig(runtime='onnx'))
+    (path,) = (tmp_path / 'ivm_ros').glob('*.onnx')
+    written = path.stat().st_mtime_ns
+    Masker(MaskerConfig(runtime='onnx'))
+    assert path.stat().st_mtime_ns == written
+    assert first.info['graph'] == str(path)
+
+
+def test_graphs_of_other_weights_and_broken_ones_are_refused(graph, tmp_path):
+    model = onnx.load(str(graph))
+    model.metadata_props[0].value = 'another'
+    onnx.save(model, str(tmp_path / 'other.onnx'))
+    (tmp_path / 'torn.onnx').write_bytes(graph.read_bytes()[:5000])
+    for name, said in (('other', 'from other weights'), ('torn', 'no graph'),
+                       ('lost', 'no graph')):
+        with pytest.raises(OnnxError, match=said):
+            Masker(MaskerConfig(runtime='onnx', graph=str(tmp_path / f'{name}.onnx')))
+    assert SHIPPED.is_file()
+
+
+def test_a_name_without_its_ending_is_refused():
+    with pytest.raises(ConfigError, match=r'\.onnx'):
+        ExportConfig('compact.pt')
