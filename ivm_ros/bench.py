@@ -36,11 +36,11 @@ from rich.progress import track
 from rich.table import Table
 import tyro
 
-from ivm_ros.bench_models import clipseg_job, deploy_jobs, Job, model_jobs
+from ivm_ros.bench_models import clipseg_job, deploy_jobs, Job, model_jobs, onnx_jobs
 from ivm_ros.bench_node import NodeBench
 from ivm_ros.config import check, Doc, Range
 from ivm_ros.files import replace_file
-from ivm_ros.masker import Masker, MaskerConfig
+from ivm_ros.masker import Masker, MaskerConfig, OnnxError
 from ivm_ros.models.device import choose_device
 from ivm_ros.processes import end_as_by_ctrl_c, ProcessError
 from ivm_ros.version import commit, versions
@@ -102,6 +102,7 @@ def bench(config: BenchConfig) -> int:
     device = choose_device(config.masker.device)
     jobs: dict[str, tuple[Job, int]] = {
         name: (job, 1) for name, job in (model_jobs(masker) | deploy_jobs()).items()}
+    jobs |= {name: (job, 1) for name, job in _onnx(config, masker).items()}
     jobs['clipseg'] = clipseg_job(device, 32), 4 if config.quick else 8
     if not config.quick:
         jobs['clipseg_published'] = clipseg_job(device, 16), max(1, rounds // 5)
@@ -121,6 +122,15 @@ def bench(config: BenchConfig) -> int:
         with replace_file(Path(config.json)) as part:
             part.write_text(json.dumps(report, indent=2) + '\n')
     return int(config.strict and not all(bar['ok'] for bar in report['bars']))
+
+
+def _onnx(config: BenchConfig, masker: Masker) -> dict[str, Job]:
+    """Give the jobs of ONNX Runtime, or none where it is not installed."""
+    try:
+        return onnx_jobs(config.masker.weights, masker.threads)
+    except OnnxError as error:
+        Console(stderr=True).print(f'without ONNX Runtime: {error}', soft_wrap=True)
+        return {}
 
 
 def _start_node(config: BenchConfig, masker: Masker,
@@ -190,7 +200,7 @@ def _figures(values: list[float]) -> dict[str, float]:
 
 
 def bars(report: dict[str, Any]) -> list[Bar]:
-    """Compare with what issue 2 promises; what was not measured is left out."""
+    """Compare with what is promised; what was not measured is left out."""
     medians = {name: figures['median'] for name, figures in report.items()
                if name.endswith('_ms') and figures is not None}
     generator = medians['generator_ms']
@@ -198,6 +208,13 @@ def bars(report: dict[str, Any]) -> list[Bar]:
              Bar('generator / backbone', generator / medians['backbone_ms'], 1.8),
              Bar('slowest deployment method, ms',
                  max(ms for name, ms in medians.items() if name.startswith('deploy_')), 3)]
+    if 'onnx_network_ms' in medians:
+        network = medians['onnx_network_ms']
+        found += [Bar('ONNX network / ONNX backbone', network / medians['onnx_backbone_ms'], 1.5),
+                  Bar('ONNX generator, from picture to masks / ONNX network',
+                      medians['onnx_generator_ms'] / network, 1.4),
+                  Bar('CLIPSeg / ONNX network', medians['clipseg_ms'] / network, 40,
+                      at_least=True)]
     if 'node_roundtrip_ms' in medians:
         found.append(Bar('node - generator - pass-through, ms', medians['node_roundtrip_ms']
                          - generator - medians['passthrough_roundtrip_ms'], 3))

@@ -15,6 +15,8 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import get_args
 
 import cv2
@@ -23,8 +25,10 @@ import torch
 
 from ivm_ros.deploy import apply, DeployConfig, MethodName
 from ivm_ros.image import letterbox_of, to_canvas
-from ivm_ros.masker import Masker
+from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.models.compact_generator import CompactGenerator
+from ivm_ros.models.onnx_export import write_backbone
+from ivm_ros.models.onnx_generator import OnnxGenerator, session_of
 from ivm_ros.models.pixels import normalise
 from ivm_ros.sample import Mask
 
@@ -63,6 +67,30 @@ def model_jobs(masker: Masker) -> dict[str, Job]:
         wait()
 
     return {'generator': lambda: masker(image, SENTENCE), 'backbone': backbone}
+
+
+def onnx_jobs(weights: str, threads: int) -> dict[str, Job]:
+    """
+    Give the same in ONNX Runtime: all from picture to masks, the network alone, its backbone.
+
+    Raises:
+        OnnxError: ONNX Runtime, or what writes its graphs, is missing.
+    """
+    masker = Masker(MaskerConfig(weights=weights, threads=threads, device='cpu', runtime='onnx'))
+    generator = masker.generator
+    if not isinstance(generator, OnnxGenerator):
+        raise TypeError(f'bench: wanted the ONNX generator, got {type(generator).__name__}')
+    image = picture()
+    pixels = normalise(to_canvas(image, letterbox_of(SIZE, generator.canvas))[None],
+                       torch.device('cpu'))
+    feed = generator.feed(pixels, [SENTENCE])
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / 'backbone.onnx'
+        write_backbone(generator.net, path)
+        backbone = session_of(path, threads, ['CPUExecutionProvider'])
+    return {'onnx_generator': lambda: masker(image, SENTENCE),
+            'onnx_network': lambda: generator.session.run(None, feed),
+            'onnx_backbone': lambda: backbone.run(None, {'images': feed['images']})}
 
 
 def deploy_jobs() -> dict[str, Job]:

@@ -118,6 +118,15 @@ def write_graph(checkpoint: Checkpoint, path: Path) -> None:
         onnx.save(model, str(part))
 
 
+def write_backbone(net: CompactNet, path: Path) -> None:
+    """Write the backbone alone, to compare speeds: `images` in, its maps out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.onnx.export(net.backbone.eval(), (_example(net)[0][:1].contiguous(),), str(path),
+                          dynamo=True, opset_version=OPSET, input_names=['images'],
+                          external_data=False, verbose=False)
+
+
 def _example(net: CompactNet) -> tuple[torch.Tensor, ...]:
     """Give inputs of two pictures; with one, torch would take the one for fixed."""
     with torch.inference_mode():

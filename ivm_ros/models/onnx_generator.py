@@ -43,6 +43,10 @@ class OnnxGenerator(CompactGenerator):
         graph: Its ONNX file; None: the one in the cache, which is written where it is missing.
         threads: CPU threads.
 
+    Attributes:
+        graph (Path): The file.
+        session (Any): What ONNX Runtime made of it.
+
     Raises:
         OnnxError: ONNX Runtime is missing, or the graph is not that of the weights.
         TextEncoderError: The encoder is not the one the weights were trained with.
@@ -51,27 +55,13 @@ class OnnxGenerator(CompactGenerator):
     def __init__(self, checkpoint: Checkpoint, encoder: TextEncoder, graph: Path | None = None,
                  threads: int = 1) -> None:
         super().__init__(checkpoint, encoder, half=False)
-        try:
-            import onnxruntime
-        except ModuleNotFoundError as error:
-            raise OnnxError('runtime "onnx" needs the package onnxruntime; pip install '
-                            '"ivm_ros[onnx]" brings it') from error
         path = graph or graph_path(checkpoint)
         if graph is None and not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_graph(checkpoint, path)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         wanted = ['CUDAExecutionProvider'] if encoder.device.type == 'cuda' else []
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=[*wanted, 'CPUExecutionProvider'])
-        except Exception as error:  # its errors share no class
-            raise OnnxError(f'{path} is no graph that ONNX Runtime reads ({error}); delete it, or '
-                            'write it anew with "ivm export"') from error
-        made_from = self._session.get_modelmeta().custom_metadata_map.get('sha256', '')
+        self.session = session_of(path, threads, [*wanted, 'CPUExecutionProvider'])
+        made_from = self.session.get_modelmeta().custom_metadata_map.get('sha256', '')
         if made_from != checkpoint.hash:
             raise OnnxError(f'{path} was exported from other weights than {checkpoint.path}; '
                             'write it anew with "ivm export"')
@@ -81,16 +71,42 @@ class OnnxGenerator(CompactGenerator):
     def info(self) -> dict[str, Any]:
         """What `CompactGenerator.info` has, and the graph."""
         return {**super().info, 'runtime': 'onnx', 'graph': str(self.graph),
-                'providers': self._session.get_providers()}
+                'providers': self.session.get_providers()}
+
+    @torch.inference_mode()
+    def feed(self, pixels: torch.Tensor, instructions: Sequence[str]) -> dict[str, np.ndarray]:
+        """Give the graph's inputs for pictures [N, 3, h, w] and N sentences."""
+        arrays = (pixels, *self._listen(tuple(instructions)))
+        return {name: value.cpu().numpy() for name, value in zip(INPUTS, arrays)}
 
     def _predict(self, pixels: torch.Tensor, instructions: Sequence[str]
                  ) -> tuple[np.ndarray, list[float]]:
-        heard = self._listen(tuple(instructions))
-        arrays = (pixels, *heard)
-        target, robot, found = self._session.run(None, {
-            name: value.cpu().numpy() for name, value in zip(INPUTS, arrays)})
+        target, robot, found = self.session.run(None, self.feed(pixels, instructions))
         planes = _sigmoid(np.stack((target, robot), 1))
         return planes, _sigmoid(found).tolist()
+
+
+def session_of(path: Path, threads: int, providers: list[str]) -> Any:
+    """
+    Open a graph in ONNX Runtime.
+
+    Raises:
+        OnnxError: ONNX Runtime is missing, or the file is no graph.
+    """
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise OnnxError('runtime "onnx" needs the package onnxruntime; pip install '
+                        '"ivm_ros[onnx]" brings it') from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # its errors share no class
+        raise OnnxError(f'{path} is no graph that ONNX Runtime reads ({error}); delete it, or '
+                        'write it anew with "ivm export"') from error
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:
