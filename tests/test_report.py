@@ -15,6 +15,7 @@
 
 from html.parser import HTMLParser
 import json
+from pathlib import Path
 import xml.etree.ElementTree as ElementTree
 
 from PIL import Image
@@ -130,3 +131,15 @@ def test_a_page_of_a_real_evaluation(tmp_path):
     for number, line in enumerate(lines):  # every table has as many columns below as above
         if line.startswith('|---'):
             assert lines[number - 1].count('|') == line.count('|') == lines[number + 1].count('|')
+
+
+def test_the_readme_shows_the_results_that_were_measured():
+    root = Path(__file__).parents[1]
+    report = json.loads((root / 'docs/results/experiment/matrix.json').read_text())
+    shown = (root / 'README.md').read_text()
+    for level in ('none', 'few', 'many', 'moving', 'look', 'all'):
+        rows = {row['trained_on']: row for row in report['pooled'] if row['clutter'] == level}
+        figures = [rows[name]['success'] for name in ('raw', 'masked', 'truth', 'raw_cluttered')]
+        assert all(row['n'] == 100 for row in rows.values())
+        wanted = f'(`{level}`) | ' + ' | '.join(f'{value:.2f}' for value in figures) + ' |'
+        assert wanted in shown, f'README.md lacks {wanted!r}'
