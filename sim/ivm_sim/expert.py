@@ -36,6 +36,7 @@ FASTEST = .05  # m a step
 TURNING = .35  # rad a step
 NEAR, ON_THE_WAY = .008, .03  # m from a waypoint that count as there
 PATIENCE = 14  # steps a waypoint may take
+ASIDE = .008  # m from a vessel's middle from which a thing lies to one side
 SQUARE = ('cube',)  # kinds with two pairs of faces to grip
 HANDLED = ('mug',)  # kinds that must be gripped along their own y
 
@@ -152,12 +153,12 @@ class Expert:
         beside = self._beside(goal, below)
         together = bool(beside.any())
         if together:  # fingers side by side with the other thing, not towards it
-            angle = 0.0
+            angle = angle + _half_turn(float(np.arctan2(beside[0], -beside[1])) - angle)
         release = self._release() if together else OPEN
         target = base[:2] + beside
         tip, _ = self._arena.drive.pose(self._arena.data)
         slip = tip[:2] - self._arena.position(goal.thing)[:2]  # where it hangs between the fingers
-        x, y = target + np.clip(slip, -.02, .02)
+        x, y = target + np.clip(slip, -.02, .02) - self._lopsided(goal.thing)
         floor = base[2] + (below.bounds.height if goal.verb == 'stack' else .012)
         # A vessel's rim is passed from above; hand and fingers stay above a deep one's rim.
         low = max(floor + hold + .006, base[2] + below.bounds.height - .06)
@@ -177,8 +178,22 @@ class Expert:
         goals = [other for other in self._judge.assignment.goals if other.onto == goal.onto]
         if len(goals) < 2:
             return np.zeros(2)
-        side = 1 if goals.index(goal) else -1
-        return np.array([0.0, side * .36 * below.bounds.body_radius])
+        away = np.array([0.0, 1.0 if goals.index(goal) else -1.0])
+        for other in goals:
+            if other is not goal and self._judge.reached(other):  # it may have rolled
+                lies = (self._arena.position(other.thing) - self._arena.position(goal.onto))[:2]
+                if np.linalg.norm(lies) > ASIDE:
+                    away = -lies / np.linalg.norm(lies)
+        return .30 * below.bounds.body_radius * away
+
+    def _lopsided(self, thing: int) -> np.ndarray:
+        """How far the middle of a thing with a handle is from its own origin; metres [2]."""
+        prop = self._arena.props[thing - 1]
+        if prop.item.kind not in HANDLED:
+            return np.zeros(2)
+        ends = [(x - radius, x + radius) for x, _, radius in prop.bounds.discs]
+        middle = (min(low for low, _ in ends) + max(high for _, high in ends)) / 2
+        return np.asarray(self._arena.matrix(thing)[:2, 0] * middle)
 
     def _push(self, goal: Goal) -> Iterator[Waypoint]:
         prop = self._arena.props[goal.thing - 1]

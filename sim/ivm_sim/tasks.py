@@ -185,7 +185,8 @@ def _stack(rng: Rng) -> Assignment:
 
 
 def _two(rng: Rng) -> Assignment:
-    place = Item(pick(('pan', 'pot', 'bowl', 'plate'), rng), pick(tuple(COLOURS), rng), 'normal')
+    # A large one: in a usual bowl the second thing may stay on the first, and topple out.
+    place = Item(pick(('pan', 'pot', 'bowl', 'plate'), rng), pick(tuple(COLOURS), rng), 'large')
     small = [draw_item(rng, ('cube', 'apple', 'candle'), 'small')]
     while len(small) < 2:
         other = draw_item(rng, ('cube', 'apple', 'candle'), 'small')
