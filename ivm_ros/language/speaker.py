@@ -19,7 +19,7 @@ and a relation holds with a margin (`things`). What is acted on and where it goe
 what only locates is not.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -76,12 +76,20 @@ class Speaker:
             'list': partial(self._drafted, 'list', sets.listed),
             'not': self._not, 'purpose': self._purpose}
 
-    def sentences(self, count: int, relations: float = 1.0) -> list[Sentence]:
-        """Make up to `count` different sentences; `relations` weighs those by place or size."""
+    def sentences(self, count: int, relations: float = 1.0, only: Collection[str] = ()
+                  ) -> list[Sentence]:
+        """
+        Make up to `count` different sentences.
+
+        Args:
+            count: How many.
+            relations: Weighs those by place or size.
+            only: Keys of `SHARES` to keep to; none: all.
+        """
         made: dict[str, Sentence] = {}
-        kinds = list(SHARES)
-        shares = np.array([share * (relations if kind in RELATIONAL else 1.0)
-                           for kind, share in SHARES.items()])
+        kinds = [kind for kind in SHARES if not only or kind in only]
+        shares = np.array([SHARES[kind] * (relations if kind in RELATIONAL else 1.0)
+                           for kind in kinds])
         for _ in range(count * 3):
             if len(made) == count:
                 break

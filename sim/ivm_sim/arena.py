@@ -101,13 +101,16 @@ class Arena:
         look: Surfaces, light and camera.
         rng: Draws tones.
         arm: Key of `drive.ARMS`.
+        named: So many of the items, the first ones, are what the episode is about.
     """
 
     def __init__(self, items: list[Item], shapes: list[list[Part]], receivers: set[int],
-                 look: Look, rng: np.random.Generator, arm: str = PRIMITIVE) -> None:
+                 look: Look, rng: np.random.Generator, arm: str = PRIMITIVE,
+                 named: int = 0) -> None:
         spec = _pictures(look.surfaces, arm).copy()
         for index, (item, parts) in enumerate(zip(items, shapes)):
-            add_solid(spec, f'thing_{index + 1}', item.kind, parts, index in receivers)
+            add_solid(spec, f'thing_{index + 1}', item.kind, parts, index in receivers,
+                      index < named)
         self.model = spec.compile()
         self.data = mujoco.MjData(self.model)
         self.props = [_prop(self.model, index + 1, item, parts)

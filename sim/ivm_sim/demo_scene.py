@@ -20,6 +20,7 @@ How good masks are in it plays no part.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -33,7 +34,7 @@ from ivm_sim.scene import Scene
 from ivm_sim.seeds import EVAL_SEED
 from ivm_sim.sight import see
 
-TRIES = 1500
+TRIES = 4000
 SMALL = 120, 160  # pixels of the pictures that plans are made with
 ELEVATION = np.deg2rad(32), np.deg2rad(58)
 CLEAR = 7, 12  # things that are well in view
@@ -45,7 +46,7 @@ FEWEST_MOVERS, MOVERS = 3, 5  # things that wander
 FEWEST_FOLLOWED = 2  # targets that wander or are carried
 CHECKS = 16  # moments of a loop at which targets have to be in view
 STAYS = .45  # share of a target's pixels that has to remain in view
-SAID = 80  # sentences to choose from
+SAID = 60  # sentences to choose from
 # Kinds of the first, second and third instruction, and what stays true while things move.
 KINDS = (('pair',), ('attribute', 'superlative'), ('held', 'all'))
 STABLE = {'', 'size', 'goal', 'largest', 'smallest'}
@@ -118,7 +119,8 @@ class DemoScene:
         if not (CLEAR[0] <= clear <= CLEAR[1] and ROBOT_SHARE[0] < share < ROBOT_SHARE[1]
                 and LIGHT[0] < scene.render(*SMALL).mean() < LIGHT[1]):
             return None
-        self.sentences = choose(Speaker(things, rng).sentences(SAID))
+        self.sentences = choose(
+            Speaker(things, rng, slips=0).sentences(SAID, only={*chain.from_iterable(KINDS)}))
         if not self.sentences:
             return None
         named = dict.fromkeys(target for sentence in self.sentences for target in sentence.targets)

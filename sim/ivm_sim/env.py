@@ -122,7 +122,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         items, shapes, places = lay_out(rng, self.assignment, self.clutter)
         look = unseen_look(rng) if self.clutter in UNSEEN else usual_look(rng)
         self._arena = Arena(items, shapes, self.assignment.receivers, look, rng,
-                            self.arm)
+                            self.arm, len(self.assignment.items))
         self.arena.reset(places.poses)
         self.arena.sliding = places.slides
         self.judge = Judge(self.assignment, self.arena)

@@ -32,6 +32,7 @@ FRICTION = (.4, .01, .001)  # sliding, torsional, rolling; higher ones make push
 SECTOR = 2  # sides of a lathe in one convex piece of a wall
 # What would roll away or over: a hidden disc under it lets it stand.
 ROUND_KINDS = ('duck', 'ball', 'apple', 'egg', 'mushroom', 'teddy', 'car', 'cone')
+LOPSIDED_KINDS = ('mug',)
 OPEN_KINDS = ('bowl', 'plate', 'pan', 'pot')  # turned, and things are put into them
 
 
@@ -84,7 +85,7 @@ def _discs(points: np.ndarray, body: np.ndarray) -> tuple[tuple[float, float, fl
 
 
 def add_solid(spec: mujoco.MjSpec, name: str, kind: str, parts: list[Part],
-              receives: bool) -> None:
+              receives: bool, steady: bool = False) -> None:
     """
     Add an object that falls, is pushed and is held.
 
@@ -94,6 +95,7 @@ def add_solid(spec: mujoco.MjSpec, name: str, kind: str, parts: list[Part],
         kind: Key of `objects.KINDS`.
         parts: What it looks like.
         receives: Things will be put into it, so its hollow matters.
+        steady: It must not topple by itself, as a mug does whose handle is heavy.
     """
     body = spec.worldbody.add_body(name=name, pos=(0, 0, .5))
     body.add_freejoint(name=name)
@@ -102,7 +104,7 @@ def add_solid(spec: mujoco.MjSpec, name: str, kind: str, parts: list[Part],
         _touch(add_part(spec, body, f'{name}_{index}', part), 0 if hollow else MASS / len(parts))
     if hollow:
         _add_hollow(spec, body, name, parts[0], KINDS[kind].floor)
-    if kind in ROUND_KINDS:
+    if kind in ROUND_KINDS or (steady and kind in LOPSIDED_KINDS):
         size = bounds_of(parts)
         _add_disc(body, f'{name}_foot', .7 * size.body_radius, size.low, size.low + .006)
 
