@@ -21,12 +21,14 @@ import cv2
 import numpy as np
 import pytest
 
+from ivm_ros.data.holdout import Holdout
 from ivm_ros.data.shards import (
     DatasetError, decode_mask, decode_sample, read_info, read_rows, Row, TRAINING_SEEDS)
 from ivm_sim.cli import main
 from ivm_sim.dataset import DatasetConfig, write_dataset
 from ivm_sim.pictures import pictures, rows_of
 from ivm_sim.seeds import EVAL_SEED
+from ivm_sim.style import Style
 
 SMALL = {'scenes': 6, 'seed': 5, 'height': 96, 'width': 128, 'sentences': 4, 'shard': 2}
 
@@ -73,7 +75,8 @@ def test_rows_do_not_depend_on_the_number_of_processes(folder, tmp_path):
 @pytest.mark.slow
 def test_a_picture_can_be_made_alone(folder):
     """The last scene, without those before it."""
-    (index, picture), = pictures(5, range(5, 6), 4, 96, 128)
+    style = Style(shown=Holdout().shows)
+    (index, picture), = pictures(5, range(5, 6), 4, 96, 128, style=style)
     rows = [row for row in read_rows(folder) if row.image_id == '5-0000005']
     assert index == 5
     assert rows_of(picture, 5, 5) == rows
@@ -204,7 +207,8 @@ def test_the_command_line_writes_and_shows_a_dataset(folder, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(('words', 'said'), [
-    (['look', 'FOLDER', '--kind', 'pear'], "no sentence of kind 'pear' (did you mean 'pair'?)"),
+    (['look', 'FOLDER', '--kind', 'atribute'],
+     "no sentence of kind 'atribute' (did you mean 'attribute'?)"),
     (['look', 'nowhere'], 'nowhere holds no *.parquet shard'),
     (['look', 'FOLDER', '--out', 'FOLDER/dataset.json/a.png'], 'dataset.json'),
     (['dataset', '--out', 'FOLDER', '--seed', '1', '--scenes', '9'], 'was begun with seed 5')])
