@@ -124,6 +124,7 @@ def test_what_people_disagree_about_is_of_no_sort():
     assert NOUNS['tomato'].is_a('fruit') is None
     assert NOUNS['hammer'].is_a('fruit') is False
     assert {*DOUBTFUL} <= {*ASKED_SORTS}
+    assert {name for names in DOUBTFUL.values() for name in names} <= {*NOUNS}
 
 
 def test_goals_name_nouns_and_sorts_that_exist():

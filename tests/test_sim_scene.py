@@ -185,8 +185,7 @@ def test_things_do_not_go_through_each_other(scene):
             count += 1
             pierced += space < -.005
             if state.held:
-                # The fingers touch it; a tilted hand's palm may lie over an edge of it.
-                assert -.012 < space < .02, state
+                assert -.005 < space < .02, state  # the fingers touch it
     assert pierced <= .02 * count
 
 
@@ -268,4 +267,4 @@ def test_scenes_differ_in_number_and_hold_things_sometimes(scene):
     assert min(counts) >= 3 and max(counts) <= 20 and len(set(counts)) >= 10
     held = [sum(state.held for state in objects) for objects in states]
     assert set(held) == {0, 1}
-    assert .15 < np.mean(held) < .5
+    assert .03 < np.mean(held) < .3

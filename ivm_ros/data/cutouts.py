@@ -19,7 +19,7 @@ point, as `@lobehub/fluent-emoji-3d` has them, MIT), Tux Paint stamps (GPL-2: fo
 and any folder of pictures that are named by what they show.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 import re
@@ -128,12 +128,6 @@ def noun_in(line: str) -> str | None:
         if noun:
             return noun
     return None
-
-
-def only(cutouts: Iterable[CutOut], nouns: Iterable[str]) -> list[CutOut]:
-    """Take those of some nouns."""
-    wanted = {*nouns}
-    return [cutout for cutout in cutouts if cutout.noun in wanted]
 
 
 EMOJI = {f'{ord(letter):x}': noun.name for noun in NOUNS.values() for letter in noun.emoji

@@ -31,6 +31,7 @@ Rng = np.random.Generator
 CELL = .004
 HALF = 130  # cells from the middle to the border of the grid
 TRIES = 40
+LEAN = .1  # of the axis that fingers close along, sine
 UNEVEN = ('hammer', 'shovel')  # far thinner where the hand would hold them than elsewhere
 LOW, LOW_HELD = .16, .28  # m of the hand's tip below which nothing stands under it
 
@@ -95,13 +96,14 @@ def place(rng: Rng, slots: list[Slot], area: tuple[float, float], azimuth: float
 
 
 def grasp(slot: Slot, arm: ArmPose) -> Pose | None:
-    """Return the pose of an object between the fingers; None: it is too wide or too tall."""
+    """Return the pose of an object between the fingers; None: it does not fit there."""
     points = slot.points
     width, height = np.ptp(points[:, 1]), np.ptp(points[:, 2])
     if slot.kind in UNEVEN or width > 2 * OPEN - .004 or np.ptp(points[:, 0]) > .21:
         return None
     grip = max(height * .7, height - .038)
-    if arm.tip[2] < grip + .01:
+    # What is held stands upright: fingers that close aslant would go into its sides.
+    if arm.tip[2] < grip + .01 or abs(arm.lean) > LEAN:
         return None
     matrix = rotation(turn((0, 0, 1), arm.finger_axis - np.pi / 2))
     centre = np.array([0, (points[:, 1].max() + points[:, 1].min()) / 2, grip])

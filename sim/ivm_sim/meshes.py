@@ -13,7 +13,6 @@
 # limitations under the License.
 """Household meshes in a cache: what `furniture` writes and scenes show."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 import json
@@ -129,8 +128,3 @@ def _load(folder: Path, row: dict[str, str]) -> Mesh:
     if row['noun'] not in NOUNS:
         raise KeyError(f'no noun {row["noun"]!r}')
     return Mesh(row['name'], row['noun'], row['licence'], row['creator'], parts)
-
-
-def shown(meshes: Iterable[Mesh], held_out: bool) -> list[Mesh]:
-    """Take those that training may show, or those that it never does."""
-    return [mesh for mesh in meshes if NOUNS[mesh.noun].held_out == held_out]

@@ -39,11 +39,13 @@ class ArmPose:
         joints (tuple[float, ...]): Six angles, in the order of `JOINTS`.
         tip (np.ndarray): float64 [3], the point between the finger tips, in the world.
         finger_axis (float): Angle in the world's xy plane along which the fingers close.
+        lean (float): How far that axis is from level, sine of the angle.
     """
 
     joints: tuple[float, ...]
     tip: np.ndarray
     finger_axis: float
+    lean: float
 
 
 def add_arm(spec: mujoco.MjSpec) -> None:
@@ -102,7 +104,7 @@ def reach(base: np.ndarray, heading: float, tip: np.ndarray, tilt: float,
     frame = rotation(turn((0, 0, 1), yaw)) @ rotation(turn((0, 1, 0), np.pi - tilt))
     axis = frame @ rotation(turn((0, 0, 1), twist)) @ np.array([0, 1, 0])
     return ArmPose(tuple(float(angle) for angle in joints), np.asarray(tip, float),
-                   float(np.arctan2(axis[1], axis[0])))
+                   float(np.arctan2(axis[1], axis[0])), float(axis[2]))
 
 
 def _link(parent: mujoco.MjsBody, name: str, pos: Point, joint: str,

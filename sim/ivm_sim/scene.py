@@ -32,7 +32,7 @@ from ivm_sim.sampler import draw_items, Item
 from ivm_sim.style import Style
 from ivm_sim.view import draw_view, View
 
-HELD_SHARE = .30
+HELD_SHARE = .36  # is tried; half of the hands lean too far
 
 
 @dataclass(frozen=True)
