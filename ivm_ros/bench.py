@@ -110,7 +110,8 @@ def bench(config: BenchConfig) -> int:
         node, skipped = _start_node(config, masker, stack)
         times = measure(jobs, node, rounds)
         stream = node.stream(frames, config.rate) if node is not None else None
-    report = summary(times, stream)
+        memory = node.peak_memory if node is not None else None
+    report = summary(times, stream, memory)
     report |= {'node': skipped or f'measured with {node.profile if node else ""}',
                'rounds': rounds, 'rate': config.rate, 'threads': masker.threads,
                'device': str(device), 'cores': os.cpu_count(), 'load_before': round(load, 2),
@@ -185,11 +186,12 @@ def _turns(jobs: dict[str, tuple[Job, int]], node: NodeBench | None,
         yield 'passthrough_roundtrip', through_relay
 
 
-def summary(times: Times, stream: dict[str, int] | None) -> dict[str, Any]:
+def summary(times: Times, stream: dict[str, int] | None, memory: float | None = None
+            ) -> dict[str, Any]:
     """Return medians and 99th percentiles, ms, the stream's counts, and the bars."""
     report: dict[str, Any] = {f'{name}_ms': _figures(values) for name, values in times.items()}
     report = {'node_roundtrip_ms': None, 'passthrough_roundtrip_ms': None} | report
-    report['frames'] = stream
+    report |= {'frames': stream, 'node_peak_mib': memory}
     report['bars'] = [{**asdict(bar), 'ok': bar.ok} for bar in bars(report)]
     return report
 
@@ -218,6 +220,8 @@ def bars(report: dict[str, Any]) -> list[Bar]:
     if 'node_roundtrip_ms' in medians:
         found.append(Bar('node - generator - pass-through, ms', medians['node_roundtrip_ms']
                          - generator - medians['passthrough_roundtrip_ms'], 3))
+    if report['node_peak_mib'] is not None:
+        found.append(Bar('peak memory of the node, MiB', report['node_peak_mib'], 700))
     if frames := report['frames']:
         found += [Bar('frames lost', frames['lost'], 0),
                   Bar('frames dropped as stale, %', 100 * frames['dropped'] / frames['in'], 1)]

@@ -85,6 +85,11 @@ class NodeBench:
                 break
         raise ProcessError(f'the node does not start. {self._node.last_words()}')
 
+    @property
+    def peak_memory(self) -> float:
+        """The most memory that the node has held so far, MiB."""
+        return self._node.peak_memory
+
     def round(self) -> tuple[float, float]:
         """Return the round trip through node and relay, ms, of one 640x480 frame each."""
         self._probe.ask()

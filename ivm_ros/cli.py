@@ -62,10 +62,13 @@ VERBS = {
     'info': Verb('ivm_ros.info', 'InfoConfig', 'info',
                  'Show versions, device, weights, ROS and OpenGL: what a bug report needs.',
                  'ivm info --json'),
+    'bench cost': Verb('ivm_ros.bench_cost', 'CostConfig', 'bench_cost',
+                       'Time masks over image size, batch, cameras, length of the sentence.',
+                       'ivm bench cost --out cost'),
     'bench': Verb('ivm_ros.bench', 'BenchConfig', 'bench',
                   'Time generator, deployment and node, and compare with what is promised.',
                   'ivm bench --json bench.json'),
-    'export': Verb('ivm_ros.models.onnx_export', 'ExportConfig', 'export',
+    'export': Verb('ivm_ros.export', 'ExportConfig', 'export',
                    'Write a generator as an ONNX graph, for other runtimes.',
                    'ivm export --format onnx --out compact.onnx'),
     'train': Verb('ivm_ros.train.loop', 'TrainConfig', 'train',
@@ -83,6 +86,9 @@ VERBS = {
     'eval grounding': Verb('ivm_ros.evaluate.grounding', 'GroundingConfig', 'main',
                            'Compare masks with a labelled dataset: IoU, found, per kind.',
                            'ivm eval grounding --data data/test --json grounding.json'),
+    'eval splits': Verb('ivm_ros.evaluate.splits', 'SplitsConfig', 'evaluate_splits',
+                        'Measure weights on all held-out splits: JSON, table, random failures.',
+                        'ivm eval splits --data splits --out weights-report'),
 }
 
 

@@ -67,6 +67,16 @@ class Program:
         """Exit code; None while it runs."""
         return self._process.poll()
 
+    @property
+    def peak_memory(self) -> float:
+        """The most memory it has held so far, MiB; NaN where /proc does not tell."""
+        try:
+            status = Path(f'/proc/{self._process.pid}/status').read_text()
+        except OSError:
+            return float('nan')
+        kib = [line.split()[1] for line in status.splitlines() if line.startswith('VmHWM:')]
+        return int(kib[0]) / 1024 if kib else float('nan')
+
     def ask(self) -> None:
         """Send an empty line."""
         if self._process.stdin is not None:

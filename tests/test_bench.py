@@ -21,6 +21,8 @@ import pytest
 import torch
 
 from ivm_ros.bench import Bar, bars, bench, BenchConfig, measure, summary
+from ivm_ros.bench_cost import bench_cost, COUNTS, CostConfig, LENGTHS, sentence, SIZES
+from ivm_ros.bench_flops import compact_gflops, count, paper_gflops
 from ivm_ros.bench_models import deploy_jobs, model_jobs
 from ivm_ros.bench_node import NodeBench
 from ivm_ros.masker import Masker, MaskerConfig
@@ -44,7 +46,7 @@ def weights(tmp_path_factory):
 
 def test_bars_worked_out_by_hand():
     times = {**TIMES, 'node_roundtrip': [40.0], 'passthrough_roundtrip': [11.0]}
-    report = summary(times, {'in': 200, 'out': 195, 'dropped': 4, 'lost': 1})
+    report = summary(times, {'in': 200, 'out': 195, 'dropped': 4, 'lost': 1}, 640.0)
     assert report['generator_ms']['median'] == 25
     values = {bar.name: (bar.value, bar.ok) for bar in bars(report)}
     assert values == {
@@ -52,6 +54,7 @@ def test_bars_worked_out_by_hand():
         'generator / backbone': (1.25, True),
         'slowest deployment method, ms': (4, False),
         'node - generator - pass-through, ms': (4, False),
+        'peak memory of the node, MiB': (640, True),
         'frames lost': (1, False),
         'frames dropped as stale, %': (2, False),
     }
@@ -135,7 +138,43 @@ def test_bench_measures_everything_and_writes_the_promised_keys(weights, tmp_pat
     assert frames['out'] == frames['frames_out']  # what came out is what the node says it sent
     assert frames['frames_in'] == frames['out'] + frames['dropped']
     assert (report['threads'], report['device']) == (1, 'cpu')
+    assert 100 < report['node_peak_mib'] < 2000
     assert 'fastdds.xml' in report['node']
     said = capsys.readouterr().out
     assert 'generator / backbone' in said
     assert np.isfinite([bar['value'] for bar in report['bars']]).all()
+
+
+def test_arithmetic_is_counted_right():
+    """A matrix product by hand; then known counts of others: ViT-H has 2.98 TMAC at 1024 px."""
+    assert count(torch.nn.Linear(30, 50), torch.zeros(1, 20, 30)) == 2 * 20 * 30 * 50 / 1e9
+    ours, paper = compact_gflops(), paper_gflops()
+    assert paper['SAM ViT-H'] == pytest.approx(2 * 2976, rel=.01)
+    assert paper['LLaVA-1.5 7B'] == pytest.approx(2 * 6.6 * 616, rel=.02)  # 6.6e9 weights a token
+    assert ours['compact backbone'] < ours['compact'] < 1.8 * ours['compact backbone']
+
+
+def test_sentences_of_the_cost_table_are_as_long_as_they_say():
+    for words in LENGTHS:
+        assert len(sentence(words, 7).split()) == words
+        assert sentence(words, 7) != sentence(words, 8)
+
+
+@pytest.mark.slow
+def test_the_cost_of_a_mask_is_tabled_and_drawn(weights, tmp_path, capsys):
+    out = bench_cost(CostConfig(str(tmp_path / 'cost'), weights, rounds=3))
+    report = json.loads((out / 'cost.json').read_text())
+    medians = {(case['runtime'], case['grows'], case['value']): case['median_ms']
+               for case in report['cases']}
+    assert len(medians) == 2 * (len(SIZES) + 3 * len(COUNTS) + 2 * len(LENGTHS))
+    for runtime in ('torch', 'onnx'):
+        assert medians[runtime, 'batch', 8] > 2 * medians[runtime, 'batch', 1]
+    assert medians['torch', 'sentences', 8] < medians['torch', 'batch', 8]  # one look for all
+    for runtime in ('torch', 'onnx'):
+        for words in LENGTHS:  # the encoder has to read a sentence once
+            assert medians[runtime, 'words, first frame', words] > medians[
+                runtime, 'words, later frames', words]
+    table = (out / 'cost.md').read_text()
+    assert table in capsys.readouterr().out
+    assert '| size | 640 x 480 |' in table and '| SAM ViT-H | 5,' in table
+    assert (out / 'cost.png').read_bytes()[:4] == b'\x89PNG'

@@ -14,19 +14,24 @@
 """Evaluation: figures worked out by hand, references that do what they say."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from ivm_ros.config import ConfigError
 from ivm_ros.data.shards import DatasetError, encode_image, Row, write_info, write_shard
+from ivm_ros.evaluate.failures import Failures
 from ivm_ros.evaluate.grounding import (
     bootstrap, GroundingConfig, main, Score, summarise)
 from ivm_ros.evaluate.metrics import fit_of
 from ivm_ros.evaluate.references import hsv_words, keep_all
+from ivm_ros.evaluate.splits import evaluate_splits, SplitsConfig
 from ivm_ros.models.checkpoint import load_checkpoint, save_checkpoint
 from ivm_ros.models.compact import CompactConfig, CompactNet
 from ivm_ros.models.text import file_hash, find_text_encoder
+from ivm_ros.sample import Mask, Sample
 
 
 def score(image, found, value, target, kind='plain', robot=0.5):
@@ -95,6 +100,57 @@ def test_figures_are_written_recorded_and_named(toy_dataset, tmp_path):
     info = load_checkpoint(weights).info
     assert info['quality']['target'] == figures['target']
     assert info['provenance'] == {'command': 'kept'}
+
+
+def test_all_splits_are_measured_tabled_and_their_failures_shown(toy_dataset, tmp_path, capsys):
+    for name in ('noun', 'fresh', 'other'):
+        shutil.copytree(toy_dataset, tmp_path / 'splits' / name)
+    weights = tmp_path / 'small.safetensors'
+    encoder = file_hash(find_text_encoder() / 'model.safetensors')
+    torch.manual_seed(0)
+    save_checkpoint(weights, CompactNet(CompactConfig(96, 128, 32, 1, 2)),
+                    {'name': 'x', 'sha256': encoder}, {}, {})
+    out = evaluate_splits(SplitsConfig(str(tmp_path / 'splits'), str(tmp_path / 'out'),
+                                       str(weights), images=6, failures=3, record=True))
+    capsys.readouterr()
+    assert {path.name for path in out.iterdir()} == {
+        'fresh.json', 'noun.json', 'table.md', 'failures.html'}
+    fresh = json.loads((out / 'fresh.json').read_text())
+    assert load_checkpoint(weights).info['quality']['target'] == fresh['target']
+    rows = [row.split(' | ') for row in (out / 'table.md').read_text().splitlines()]
+    assert rows[2][0] == '| `fresh`' and rows[3][0] == '| `noun`'  # in the order of the bars
+    assert rows[2][1] == f'**{fresh["target"]["mean_iou"]:.3f}**' and rows[2][2] == '0.84'
+    assert len({len(row) for row in rows[:1] + rows[2:4]}) == 1
+    assert ['| plain', *[f'{fresh["by_kind"]["plain"]["mean_iou"]:.2f}'] * 2] in [
+        [*row[:-1], row[-1].removesuffix(' |')] for row in rows]
+    page = (out / 'failures.html').read_text()
+    assert page.count('<img') == page.count('data:image/jpeg') == 6  # nothing was learnt
+    assert page.count('<h2>') == 2
+
+
+def test_every_failure_has_the_same_chance_to_be_shown():
+    image = np.zeros((4, 4, 3), np.uint8)
+    planes = np.zeros((2, 4, 4), np.float32)
+    good, bad = Mask(*planes, .9), Mask(*planes, .1)
+    shown = np.zeros(40)
+    for seed in range(300):
+        kept = Failures(4, seed)
+        for number in range(40):
+            kept.add(Sample(str(number), image, 'x', 'plain', None, None, True), good, .49)
+            kept.add(Sample('-', image, 'x', 'plain', None, None, True), good, .5)
+            kept.add(Sample('-', image, 'x', 'absent', None, None, False), bad, 0.0)
+        assert (kept.samples, kept.wrong, len(kept.kept)) == (120, 40, 4)
+        for failure in kept.kept:
+            shown[int(failure.sample.id)] += 1
+    assert shown.sum() == 1200 and shown.min() > 12 and shown.max() < 50  # 30 each on average
+    said = Failures(4)
+    said.add(Sample('0', image, 'x', 'absent', None, None, False), good, float('nan'))
+    assert said.kept[0].iou == 0  # it is not there, and was found
+
+
+def test_a_folder_without_splits_says_how_to_make_some(tmp_path):
+    with pytest.raises(ConfigError, match='ivm-sim splits'):
+        evaluate_splits(SplitsConfig(str(tmp_path), str(tmp_path / 'out')))
 
 
 def test_data_must_be_named_and_labelled(tmp_path):

@@ -24,6 +24,7 @@ from ivm_ros.data.holdout import said, unseen_words
 from ivm_ros.language import words
 from ivm_ros.language.colours import COLOURS, UNSEEN
 from ivm_ros.language.goals import PURPOSES
+from ivm_ros.language.naming import names_for
 from ivm_ros.language.nouns import (
     ASKED_SORTS, confusable, DOUBTFUL, held_out_pair, may_be_called, NOUNS, SHOWN_PAIRS)
 from ivm_ros.language.words import Description
@@ -39,6 +40,18 @@ def spoken(plural: bool = False, unseen: bool = False, **said: str) -> set[str]:
     """Everything a description may be called."""
     return {Description(**said).noun(np.random.default_rng(seed), plural, unseen)
             for seed in range(120)}
+
+
+def test_names_of_things_never_hold_a_word_that_is_held_out():
+    held = {word for noun in NOUNS.values() for word in noun.unseen}
+    held |= {word for noun in NOUNS.values() if noun.held_out for word in noun.words}
+    held |= {word for tones in UNSEEN.values() for word in tones}
+    named = {key: {*names_for(key)} for key in (*NOUNS, *COLOURS)}
+    assert not any(words & held for words in named.values())
+    assert named['mug'] >= {'mug', 'coffee mug', 'cup'}
+    assert named['red'] == {'red', *COLOURS['red']}
+    assert all(noun.words[0] in named[key] for key, noun in NOUNS.items() if not noun.held_out)
+    assert names_for('gizmo') == ('gizmo',)
 
 
 def test_there_are_hundreds_of_nouns_most_with_synonyms_and_sorts():

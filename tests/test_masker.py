@@ -55,6 +55,21 @@ def test_a_batch_gives_what_single_images_give(masker):
         assert mask.found == pytest.approx(alone.found, abs=1e-3)
 
 
+def test_an_image_with_several_sentences_is_looked_at_once(masker):
+    one, other, sizes = picture(120, 160, 1), picture(200, 90, 2), []
+    images, sentences = [one, other, one], ['the duck', 'all green cubes', 'the red mug']
+    hook = masker.generator.net.backbone.register_forward_pre_hook(
+        lambda module, given: sizes.append(len(given[0])))
+    masks = masker(images, sentences)
+    hook.remove()
+    assert sizes == [2]
+    for mask, image, sentence in zip(masks, images, sentences):
+        alone = masker(image, sentence)
+        assert mask.target.shape == image.shape[:2]
+        assert np.abs(mask.target - alone.target).max() < 1e-3
+        assert np.abs(mask.robot - alone.robot).max() < 1e-3
+
+
 def test_one_sentence_serves_all_images(masker):
     assert len(masker([picture(64, 64), picture(64, 64, 1)], 'the duck')) == 2
     assert masker([], 'the duck') == []

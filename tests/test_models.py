@@ -23,12 +23,13 @@ import pytest
 from safetensors.torch import load_file, save_file
 import torch
 
+from ivm_ros.evaluate.splits import FLOORS, table
 from ivm_ros.models.backbone import (
     BackboneError, find_imagenet_weights, MobileNetPyramid, TAPS)
 from ivm_ros.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, SHIPPED
-from ivm_ros.models.compact import CompactConfig, CompactNet
+from ivm_ros.models.compact import CompactConfig, CompactNet, FAINT
 from ivm_ros.models.pixels import normalise
-from ivm_ros.models.text import find_text_encoder, TextEncoder, TextEncoderError
+from ivm_ros.models.text import file_hash, find_text_encoder, TextEncoder, TextEncoderError
 
 SMALL = CompactConfig(height=64, width=96, dim=32, depth=1, heads=2)
 
@@ -93,14 +94,35 @@ def test_shapes_and_strides(encoder):
 def test_padding_of_a_shorter_sentence_does_not_move_its_mask(encoder):
     torch.manual_seed(0)
     net = CompactNet(SMALL).eval()
-    for layer in (net.chooser.direct, net.chooser.prefer):  # they begin at zero
+    for layer in (net.chooser.direct, net.chooser.prefer, net.chooser.fitting):  # zero at first
         torch.nn.init.normal_(layer.weight, std=.02)
+    torch.nn.init.normal_(net.chooser.heed)
     images = torch.randn(1, 3, 64, 96)
     long = 'put every single one of the little green cubes into the big blue bowl, please'
     alone = predict(net, encoder, images, ['red mug'], [0])
     beside = predict(net, encoder, images, [long, 'red mug'], [0, 0])
-    assert torch.allclose(alone.target[0], beside.target[1], atol=1e-4)
+    one, other = alone.target[0], beside.target[1]  # what is fainter may stay unpainted
+    assert torch.allclose(one.clamp_min(FAINT), other.clamp_min(FAINT), atol=1e-4)
     assert torch.allclose(alone.found[0], beside.found[1], atol=1e-4)
+
+
+def test_a_word_that_names_a_thing_draws_its_attention(encoder):
+    """Turn a thing towards a word in the space of names: with `heed`, what it means changes."""
+    torch.manual_seed(0)
+    net = CompactNet(SMALL).eval()
+    tokens, mask = encoder(['take the mug'])
+    names = net.chooser.name(tokens)
+    assert torch.allclose(names.norm(dim=2), torch.ones(1, names.shape[1]), atol=1e-5)
+    with torch.inference_mode():
+        proposals = net.proposer(*[(images := torch.randn(1, 3, 64, 96)), net.backbone(images)])
+        fit = net.chooser.fit(proposals.features, names)
+        scale, bias = net.chooser.likeness
+        assert fit.shape == (1, proposals.features.shape[1], names.shape[1])
+        assert fit.max() <= scale.exp() + bias and fit.min() >= bias - scale.exp()
+        before = net.chooser(proposals, net.chooser.listen(tokens, mask), torch.tensor([0])).meant
+        torch.nn.init.constant_(net.chooser.heed, 1.0)
+        after = net.chooser(proposals, net.chooser.listen(tokens, mask), torch.tensor([0])).meant
+    assert not torch.allclose(before, after, atol=1e-5)
 
 
 def test_mask_depends_on_the_sentence_and_the_robot_does_not(encoder):
@@ -211,8 +233,8 @@ def test_weights_of_another_shape_name_the_array(checkpoint):
 @pytest.mark.parametrize(('text', 'message'), [
     ('not json', 'is not JSON'), ('[]', 'wanted a JSON object'),
     ('{"generator": "huge"}', "got 'huge'"),
-    ('{"generator": "compact", "format": 1}', 'wanted format 2, got 1: .* train anew'),
-    ('{"generator": "compact", "format": 2, "config": {"dimm": 3}}', "did you mean 'dim'")])
+    ('{"generator": "compact", "format": 1}', 'wanted format 3, got 1: .* train anew'),
+    ('{"generator": "compact", "format": 3, "config": {"dimm": 3}}', "did you mean 'dim'")])
 def test_a_spoiled_description_is_refused(checkpoint, text, message):
     checkpoint.with_suffix('.json').write_text(text)
     with pytest.raises(CheckpointError, match=message):
@@ -249,3 +271,19 @@ def test_the_readme_shows_the_quality_that_was_measured():
             ('is it in view at all, AUROC', 3, [quality['found']['auroc']])):
         row = f'| {title} | ' + ' | '.join(f'{value:.{digits}f}' for value in values)
         assert row in shown, f'README.md lacks {row!r}'
+
+
+def test_the_page_of_weights_shows_what_was_measured_with_these_weights():
+    results = Path(__file__).parents[1] / 'docs' / 'results'
+    page = (results / 'weights.md').read_text()
+    reports = {path.stem: json.loads(path.read_text())
+               for path in (results / 'weights').glob('*.json') if path.stem in FLOORS}
+    assert list(FLOORS) == sorted(reports, key=list(FLOORS).index)
+    for name, report in reports.items():
+        assert report['weights'] == file_hash(SHIPPED), f'{name} was measured with other weights'
+        assert report['n'] + report['absent'] >= 1000, name
+        assert int(report['seed']) >= 900_000
+        assert report['command'].startswith('ivm eval splits') and report['command'] in page
+    assert table({name: reports[name] for name in FLOORS}) in page
+    failures = (results / 'weights' / 'failures.html').read_text()
+    assert failures.count('<h2>') == len(FLOORS) and failures.count('<img') >= 7 * len(FLOORS)

@@ -15,14 +15,16 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from ivm_ros.cli import main
 from ivm_ros.config import ConfigError
+from ivm_ros.export import export, ExportConfig, pictures_of
 from ivm_ros.masker import Masker, MaskerConfig, OnnxError
 from ivm_ros.models.checkpoint import SHIPPED
-from ivm_ros.models.onnx_export import ExportConfig, INPUTS, OPSET, OUTPUTS
+from ivm_ros.models.onnx_export import INPUTS, OPSET, OUTPUTS
 
 onnx = pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
@@ -111,3 +113,51 @@ def test_graphs_of_other_weights_and_broken_ones_are_refused(graph, tmp_path):
 def test_a_name_without_its_ending_is_refused():
     with pytest.raises(ConfigError, match=r'\.onnx'):
         ExportConfig('compact.pt')
+
+
+@pytest.fixture(scope='module')
+def pictures(tmp_path_factory) -> Path:
+    """Write some pictures of the simulation as files, and one that is none."""
+    from ivm_sim.pictures import pictures
+
+    folder = tmp_path_factory.mktemp('pictures')
+    for index, picture in pictures(900_050, range(16), 1, 192, 256):
+        cv2.imwrite(str(folder / f'{index}.png'), picture.image[..., ::-1])
+    (folder / 'torn.png').write_bytes(b'no picture')
+    return folder
+
+
+@pytest.mark.slow
+def test_eight_bits_mask_nearly_the_same(pictures, maskers, seen, tmp_path):
+    path = tmp_path / 'int8.onnx'
+    assert main(['export', '--out', str(path), '--quantize', 'int8', '--calibration',
+                 str(pictures)]) == 0
+    model = onnx.load(str(path))
+    assert {entry.key: entry.value for entry in model.metadata_props}['quantize'] == 'int8'
+    kinds = [{value.name: value.data_type for value in model.graph.initializer}.get(name)
+             for node in model.graph.node if node.op_type == 'DequantizeLinear'
+             for name in node.input[:1]]
+    assert kinds.count(onnx.TensorProto.INT8) >= 50  # one for each convolution of the backbone
+    small = Masker(MaskerConfig(runtime='onnx', graph=str(path)))
+    images, texts = [list(part) for part in zip(*seen)]
+    for one, other in zip(maskers[1](images, texts), small(images, texts)):
+        both = (one.target > .5) & (other.target > .5)
+        either = (one.target > .5) | (other.target > .5)
+        assert both.sum() > .8 * either.sum()
+        assert np.abs(one.target - other.target).max() > 1e-3  # it is another graph
+
+
+@pytest.mark.parametrize(('settings', 'said'), [
+    ({'quantize': 'int8'}, 'needs a folder of pictures'),
+    ({'calibration': 'x'}, "got quantize 'none'")])
+def test_eight_bits_and_pictures_belong_together(settings, said):
+    with pytest.raises(ConfigError, match=said):
+        ExportConfig(**settings)
+
+
+def test_calibration_reads_datasets_and_says_when_there_is_nothing(toy_dataset, tmp_path, capsys):
+    with pytest.raises(ConfigError, match='holds no picture'):
+        export(ExportConfig(str(tmp_path / 'x.onnx'), quantize='int8',
+                            calibration=str(tmp_path)))
+    assert not (tmp_path / 'x.onnx').exists()
+    assert len([*pictures_of(toy_dataset)]) == 24  # each once, whatever is asked of it

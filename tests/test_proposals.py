@@ -18,7 +18,8 @@ import math
 import pytest
 import torch
 
-from ivm_ros.models.compact import at_least_one, Choice, CompactConfig, CompactNet, paint
+from ivm_ros.models.chooser import Choice
+from ivm_ros.models.compact import at_least_one, CompactConfig, CompactNet, paint
 from ivm_ros.models.proposals import basis, draw, Proposals, Proposer, RADIUS, top_cells
 
 SMALL = CompactConfig(height=64, width=96, dim=32, depth=2, heads=2, proposals=6)
@@ -92,11 +93,13 @@ def test_what_is_meant_is_painted_and_nothing_else():
     filters = torch.eye(3)[None]
     meant = torch.tensor([[4.0, 2.0, -3.0], [-1.0, -2.0, -3.0]])
     shown, index = proposals_of(filters, pixels), torch.tensor([0, 0])
-    target = paint(shown, meant, index, torch.zeros(2))
+    target = paint(shown, meant, index, torch.tensor([0.0, 0.0, 1.0]))
     assert target[0].tolist() == [[4.0, 2.0, -3.0]] * 2
     assert (target[1] < 0).all()
-    wider = paint(shown, meant, index, torch.tensor([-6.0, 1.0]))  # of pixels, of things
+    wider = paint(shown, meant, index, torch.tensor([-6.0, 1.0, 1.0]))  # of pixels, of things
     assert wider[0].tolist() == [[3.0, 3.0, -2.0]] * 2
+    softer = paint(shown, meant, index, torch.tensor([-6.0, 1.0, 0.5]))  # the same pixels shown
+    assert softer[0].tolist() == [[1.5, 1.5, -1.0]] * 2
 
 
 def test_what_is_found_is_at_least_the_likeliest_thing():

@@ -31,7 +31,7 @@ from ivm_ros.data.shards import DatasetError, decode_image, read_rows, write_inf
 from ivm_ros.image import letterbox_of
 from ivm_ros.models.compact import CompactConfig, CompactNet
 from ivm_ros.models.text import TextEncoder
-from ivm_ros.train.batch import to_batch
+from ivm_ros.train.batch import to_batch, words_of
 from ivm_ros.train.learner import Learner
 from ivm_ros.train.loop import rate_at, train, TrainConfig
 from ivm_ros.train.losses import (
@@ -97,7 +97,7 @@ def test_heat_loss_by_hand():
 
 def test_losses_are_one_value_a_sample_and_independent(toy_dataset, encoder):
     batch = batch_of(toy_dataset, encoder)
-    answers = Learner(CompactNet(SMALL), len(WORDS))(batch)
+    answers = Learner(CompactNet(SMALL), words_of(WORDS, encoder))(batch)
     terms = sample_losses(answers, batch, LossConfig())
     assert {term.shape for term in terms.values()} == {(16,)}
     assert set(terms) == {'robot', 'found', 'heat', 'things', 'names', 'meant', 'mentioned'}
@@ -131,7 +131,7 @@ def test_images_without_labels_teach_masks_only(toy_dataset, encoder):
     image = decode_image(rows[0].image)
     arrays = scene_arrays(image, rows, letterbox_of((96, 128), (96, 128)), WORDS)
     batch = to_batch(arrays, encoder)
-    learner = Learner(CompactNet(SMALL), len(WORDS))
+    learner = Learner(CompactNet(SMALL), words_of(WORDS, encoder))
     terms = sample_losses(learner(batch), batch, LossConfig())
     assert not any(terms[name].any() for name in ('heat', 'things', 'names', 'meant', 'mentioned'))
     assert terms['bce'].all() and terms['dice'].all()
@@ -167,7 +167,8 @@ def test_margins_are_those_with_the_best_overlap(toy_dataset, encoder):
     net = CompactNet(SMALL).eval()
     before = {name: value.clone() for name, value in net.named_parameters()}
     chosen = tune_margins(net, encoder, Scenes([toy_dataset]), 4, 2)
-    assert net.margins.tolist() == pytest.approx([chosen['pixels'], chosen['things']])
+    assert net.margins.tolist() == pytest.approx([
+        chosen['pixels'], chosen['things'], chosen['sharpness']])
     assert chosen['pixels'] in PIXELS and chosen['things'] in THINGS
     assert all(torch.equal(before[name], value) for name, value in net.named_parameters())
     net.proposer.window.bias.data[5] += 1.2  # masks wider by as much: the margin is less
@@ -245,7 +246,7 @@ def test_training_learns(tmp_path, toy_dataset):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     train(config(toy_dataset, tmp_path / 'run', steps=250, warmup=20, save_every=250,
-                 learning_rate=2e-3, validation=str(toy_dataset)))
+                 learning_rate=2e-3, validation=(str(toy_dataset),)))
     events = EventAccumulator(str(tmp_path / 'run')).Reload()
     losses = [event.value for event in events.Scalars('loss')]
     assert np.mean(losses[-5:]) < 0.5 * losses[0]

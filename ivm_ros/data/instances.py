@@ -25,6 +25,7 @@ import numpy as np
 
 from ivm_ros.data.shards import decode_mask, Row
 from ivm_ros.image import Letterbox
+from ivm_ros.language.naming import names_for
 
 LABELS = 256
 ROLES = ('target', 'alike', 'anchors')
@@ -57,8 +58,10 @@ def instance_arrays(rows: Sequence[Row], masks: Sequence[np.ndarray], box: Lette
         labels = known[labels]
         content = box.content[1], box.content[0]
         canvas[box.window()] = cv2.resize(labels, content, interpolation=cv2.INTER_NEAREST)
+        places = {word: place for place, word in enumerate(vocabulary)}
         for label, words in things.items():
-            names[label, [place for place, word in enumerate(vocabulary) if word in words]] = 1
+            fitting = [name for word in words for name in names_for(word)]
+            names[label, [places[name] for name in fitting if name in places]] = 1
         sizes = np.bincount(labels.ravel(), minlength=LABELS)
         for row, mask, role in zip(rows, masks, roles):
             inside = np.bincount(labels[mask > 127], minlength=LABELS)

@@ -162,6 +162,10 @@ class Batches(Dataset[Arrays]):
         self._epoch = -1
         self._order: list[tuple[int, int]] = []
 
+    def __len__(self) -> int:
+        """Count the whole batches of one epoch."""
+        return len(self._scenes) // self._images
+
     def __getitem__(self, step: int) -> Arrays:
         """Make the batch of a step."""
         epoch, place = divmod(step, len(self._scenes) // self._images)

@@ -105,9 +105,8 @@ def _page(config: LookConfig, rows: list[Row], samples: list[Sample]) -> str:
                'median area of targets': f'{np.median(areas):.1%}' if len(areas) else '-',
                'things in a picture, mean': f'{_things(rows):.1f}',
                'more than a colour word needed': f'{_needing(rows):.0%}'}
-    shown = [{'text': sample.instruction, 'kind': sample.kind, 'picture': b64encode(
-        cv2.imencode('.jpg', _outlined(sample)[..., ::-1])[1].tobytes()).decode()}
-        for sample in samples]
+    shown = [{'text': sample.instruction, 'kind': sample.kind, 'picture': inline(outlined(sample))}
+             for sample in samples]
     return jinja.get_template('look.html.j2').render(
         folder=config.folder, info=info, figures=figures, samples=shown, seed=config.seed,
         considered=len(rows))
@@ -137,13 +136,18 @@ def _sheet(samples: list[Sample], columns: int) -> np.ndarray:
         for number, line in enumerate(text, 1):
             cv2.putText(cell, line, (3, LINE * number - 2), cv2.FONT_HERSHEY_SIMPLEX, .36,
                         (0, 0, 0), 1, cv2.LINE_AA)
-        picture = _outlined(sample)
+        picture = outlined(sample)
         cell[band:band + picture.shape[0], :picture.shape[1]] = picture
         sheet[top:top + band + height, left:left + width] = cell
     return sheet
 
 
-def _outlined(sample: Sample) -> np.ndarray:
+def inline(picture: np.ndarray) -> str:
+    """Give a picture uint8 [H, W, 3] RGB as JPEG in base64, to stand in a page."""
+    return b64encode(cv2.imencode('.jpg', picture[..., ::-1])[1].tobytes()).decode()
+
+
+def outlined(sample: Sample) -> np.ndarray:
     """Picture uint8 [H, W, 3] with the outlines of its masks, which leave the colours visible."""
     picture = sample.image.copy()
     for mask, colour in ((sample.robot_mask, BLUE), (sample.mask, GREEN)):

@@ -19,7 +19,7 @@ count in the AUROC of `found`. Intervals are bootstrapped over images, since sen
 image are not independent.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 import json
@@ -36,6 +36,7 @@ from sklearn.metrics import roc_auc_score
 
 from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.data.shards import DatasetError, decode_sample, read_info, read_rows
+from ivm_ros.evaluate.failures import Failures
 from ivm_ros.evaluate.metrics import Fit, fit_of, iou, summary
 from ivm_ros.evaluate.references import hsv_words, keep_all
 from ivm_ros.evaluate.report import print_grounding
@@ -105,11 +106,14 @@ def images_of(folder: Path, most: int) -> Iterator[list[Sample]]:
         yield samples
 
 
-def score_image(number: int, samples: Sequence[Sample], masker: Masker) -> list[Score]:
-    """Mask one image by each of its sentences and compare with the truth."""
-    image = samples[0].image
-    masks = masker([image] * len(samples), [sample.instruction for sample in samples])
-    return [_score(number, sample, mask) for sample, mask in zip(samples, masks)]
+def score_images(images: Iterable[Sequence[Sample]], masker: Masker
+                 ) -> Iterator[tuple[Sample, Mask, Score]]:
+    """Mask each image by each of its sentences and compare with the truth."""
+    for number, samples in enumerate(images):
+        pictures = [samples[0].image] * len(samples)
+        masks = masker(pictures, [sample.instruction for sample in samples])
+        for sample, mask in zip(samples, masks):
+            yield sample, mask, _score(number, sample, mask)
 
 
 def _score(number: int, sample: Sample, mask: Mask) -> Score:
@@ -169,17 +173,8 @@ def main(config: GroundingConfig) -> dict[str, Any]:
     if not config.data:
         raise ConfigError('GroundingConfig.data: wanted a dataset folder, got none; make one with '
                           '"ivm-sim dataset --out DIR --seed 900000"')
-    folder = Path(config.data)
-    made = read_info(folder)
     masker = Masker(MaskerConfig(weights=config.weights))
-    started = time.monotonic()
-    scores = [score for number, samples in enumerate(track(
-        images_of(folder, config.images), 'images', console=Console(stderr=True)))
-        for score in score_image(number, samples, masker)]
-    figures = {**summarise(scores, config.seed), 'data': made,
-               'weights': masker.info['sha256'], 'seconds': time.monotonic() - started,
-               'command': shlex.join(['ivm', *sys.argv[1:]]), 'commit': commit(),
-               'seed': made.get('seed'), 'settings': asdict(config), 'versions': versions()}
+    figures = measure(config, masker)
     print_grounding(figures)
     if config.json:
         with replace_file(Path(config.json)) as part:
@@ -187,6 +182,30 @@ def main(config: GroundingConfig) -> dict[str, Any]:
     if config.record:
         record(Path(masker.info['weights']), figures)
     return figures
+
+
+def measure(config: GroundingConfig, masker: Masker, failures: Failures | None = None
+            ) -> dict[str, Any]:
+    """
+    Give the figures of one dataset.
+
+    Args:
+        config: Names it.
+        masker: What masks it.
+        failures: Where to keep some of what went wrong.
+    """
+    folder = Path(config.data)
+    made = read_info(folder)
+    started, scores = time.monotonic(), []
+    images = track(images_of(folder, config.images), folder.name, console=Console(stderr=True))
+    for sample, mask, score in score_images(images, masker):
+        scores.append(score)
+        if failures is not None:
+            failures.add(sample, mask, score.target)
+    return {**summarise(scores, config.seed), 'data': made,
+            'weights': masker.info['sha256'], 'seconds': time.monotonic() - started,
+            'command': shlex.join(['ivm', *sys.argv[1:]]), 'commit': commit(),
+            'seed': made.get('seed'), 'settings': asdict(config), 'versions': versions()}
 
 
 def record(weights: Path, figures: dict[str, Any]) -> None:

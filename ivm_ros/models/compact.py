@@ -29,18 +29,14 @@ from typing import Annotated, NamedTuple
 
 import torch
 from torch import nn
-import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.config import check, ConfigError, Doc, Range
-from ivm_ros.models.attention import Block, gelu
 from ivm_ros.models.backbone import MobileNetPyramid
-from ivm_ros.models.proposals import draw, PAIRS, PLACES, Proposals, Proposer, take
-from ivm_ros.models.text import DIM as TEXT_DIM
+from ivm_ros.models.chooser import Choice, Chooser, each, Heard
+from ivm_ros.models.proposals import draw, Proposals, Proposer, take
 
 MASK_STRIDE = 2
 FAINT = -8.0  # logit below which a thing is not worth painting
-LIE = 32  # width of what is known of how two things lie
-HIDDEN = -1e4  # bias of what must not be looked at
 
 
 @dataclass(frozen=True)
@@ -65,38 +61,6 @@ class CompactConfig:
                               f'and {self.heads}')
 
 
-class Heard(NamedTuple):
-    """
-    Sentences as the chooser takes them, whatever the picture shows.
-
-    Attributes:
-        words (torch.Tensor): [B, T, D].
-        mask (torch.Tensor): bool [B, T], False on padding.
-        directions (torch.Tensor): [B, L * H, `LIE`], what each says of how things lie.
-        preferred (torch.Tensor): [B, `PLACES`], what each says of where a thing is.
-    """
-
-    words: torch.Tensor
-    mask: torch.Tensor
-    directions: torch.Tensor
-    preferred: torch.Tensor
-
-
-class Choice(NamedTuple):
-    """
-    What sentences mean.
-
-    Attributes:
-        meant (torch.Tensor): [B, K], logit that the sentence means each proposal.
-        found (torch.Tensor): [B], logit that anything the sentence names is in view.
-        halfway (torch.Tensor): [B, K, D], states of the proposals after half of the layers.
-    """
-
-    meant: torch.Tensor
-    found: torch.Tensor
-    halfway: torch.Tensor
-
-
 class Prediction(NamedTuple):
     """
     Logits of the generator.
@@ -112,104 +76,6 @@ class Prediction(NamedTuple):
     found: torch.Tensor
 
 
-class Chooser(nn.Module):
-    """Which of the proposals a sentence means."""
-
-    def __init__(self, config: CompactConfig) -> None:
-        super().__init__()
-        dim = config.dim
-        self.text_in = nn.Linear(TEXT_DIM, dim)
-        self.query = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
-        self.kinds = nn.Parameter(torch.randn(2, dim) * 0.02)  # a word, a thing
-        self.thing_in = nn.LayerNorm(dim)
-        self.layers = nn.ModuleList(Block(dim, config.heads) for _ in range(config.depth))
-        self.place_in = nn.Linear(PLACES, dim)
-        self.pairs = nn.Sequential(nn.Linear(PAIRS, LIE), gelu(),
-                                   nn.Linear(LIE, config.depth * config.heads))
-        # What a sentence says of directions and sizes: 'left of' and 'right of' look at the same
-        # pairs with opposite signs. From zero, so that these only come in where they help.
-        self.direct = nn.Linear(TEXT_DIM, config.depth * config.heads * LIE)
-        self.prefer = nn.Linear(TEXT_DIM, PLACES)
-        for layer in (self.place_in, self.direct, self.prefer):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-        self.out = nn.LayerNorm(dim)
-        self.meant = nn.Linear(dim, 1)
-        self.found = nn.Sequential(nn.Linear(dim + 1, dim), gelu(), nn.Linear(dim, 1))
-        nn.init.constant_(self.meant.get_parameter('bias'), -2.0)  # most things are not meant
-
-    def listen(self, tokens: torch.Tensor, token_mask: torch.Tensor) -> Heard:
-        """
-        Do what needs no picture, so that a stream under one sentence does it once.
-
-        Args:
-            tokens: float32 [B, T, 768] states of the sentence encoder.
-            token_mask: bool [B, T].
-        """
-        said = _mean(tokens, token_mask)  # [B, 768]
-        return Heard(self.text_in(tokens) + self.kinds[0], token_mask,
-                     self.direct(said).unflatten(1, (-1, LIE)), self.prefer(said))
-
-    def forward(self, proposals: Proposals, heard: Heard, image_index: torch.Tensor) -> Choice:
-        """
-        Choose among the proposals of each sentence's image.
-
-        Args:
-            proposals: Of I images.
-            heard: B sentences.
-            image_index: int64 [B], which image each sentence is about.
-        """
-        words = heard.words
-        things = self.thing_in(proposals.features) + self.place_in(proposals.places)
-        things = each(things + self.kinds[1], image_index)  # [B, K + 1, D]
-        states = torch.cat((self.query.expand(words.shape[0], -1, -1), things, words), 1)
-        wanted = 1 + things.shape[1]
-        # Geometry between things, nothing between others, and padding is not looked at.
-        lie = self._lie(proposals.pairs, heard.directions, image_index)  # [B, L * H, K+1, K+1]
-        bias = F.pad(lie, (1, words.shape[1], 1, words.shape[1]))  # [B, L * H, N, N]
-        if torch.compiler.is_exporting() or len(words) > 1:  # one alone has no padding
-            unseen = F.pad(~heard.mask, (wanted, 0)) * HIDDEN  # [B, N]
-            bias = bias + unseen[:, None, None]
-        biases = bias.chunk(len(self.layers), 1)  # L times [B, H, N, N]
-        halfway = states
-        for depth, (layer, bias) in enumerate(zip(self.layers, biases), 1):
-            last = depth == len(self.layers)
-            states = layer(states, bias, wanted if last else states.shape[1])
-            if depth <= (len(self.layers) + 1) // 2:
-                halfway = states
-        states = self.out(states)
-        places = each(proposals.places[:, :-1], image_index)
-        preferred = places @ heard.preferred[:, :, None]  # [B, K, 1]
-        meant = (self.meant(states[:, 1:-1]) + preferred).squeeze(2)  # [B, K]
-        best = meant.detach().amax(1, keepdim=True)
-        found = self.found(torch.cat((states[:, 0], best), 1)).squeeze(1)
-        return Choice(meant, found, halfway[:, 1:wanted - 1])
-
-    def _lie(self, pairs: torch.Tensor, directions: torch.Tensor, image_index: torch.Tensor
-             ) -> torch.Tensor:
-        """Bias of attention by how things lie, and by what the sentence says of that."""
-        hidden = self.pairs[:2](pairs)  # [I, K + 1, K + 1, LIE]
-        hidden = each(hidden.flatten(1, 2).transpose(1, 2), image_index)  # [B, LIE, (K + 1)²]
-        last = self.pairs.get_submodule('2')
-        weights = last.get_parameter('weight') + directions  # [B, L * H, LIE]
-        lie = weights @ hidden + last.get_parameter('bias')[:, None]
-        return lie.unflatten(2, pairs.shape[1:3])
-
-
-def _mean(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Average tokens [B, T, C] where mask [B, T] is True; [B, C]."""
-    share = mask.to(tokens.dtype)
-    return (tokens * share[..., None]).sum(1) / share.sum(1, keepdim=True)
-
-
-def each(values: torch.Tensor, image_index: torch.Tensor) -> torch.Tensor:
-    """Give every sentence what belongs to its image; [I, ...] -> [B, ...]."""
-    # An exported graph has a sentence for each image; a camera's usual case: spare the copies.
-    if torch.compiler.is_exporting() or len(values) == len(image_index) == 1:
-        return values
-    return values[image_index]
-
-
 def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
           margins: torch.Tensor) -> torch.Tensor:
     """
@@ -222,12 +88,12 @@ def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
         proposals: Of I images.
         meant: [B, K], logits.
         image_index: int64 [B].
-        margins: [2], added to the logits of pixels and of things.
+        margins: [3], added to the logits of pixels and of things, and what scales the logits.
 
     Returns:
         Logits [B, h/2, w/2].
     """
-    pixel, thing = margins
+    pixel, thing, sharpness = margins
     # One or two things are meant as a rule, and all but one of twenty now and then.
     # A graph for other runtimes has no such choice, and paints all.
     count = (meant.shape[1] if torch.compiler.is_exporting() else
@@ -239,7 +105,8 @@ def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
     with torch.autocast(meant.device.type, enabled=False):
         masks = draw(filters, windows, pixels, proposals.curves)  # [B, M, h/2, w/2]
     # min(mask + pixel, meant + thing), with one sum less over all pixels.
-    return torch.minimum(masks, (best + thing - pixel)[:, :, None, None]).amax(1) + pixel
+    least = torch.minimum(masks, (best + thing - pixel)[:, :, None, None]).amax(1)
+    return (least + pixel) * sharpness
 
 
 def at_least_one(choice: Choice) -> torch.Tensor:
@@ -264,8 +131,8 @@ class CompactNet(nn.Module):
         self.config = config
         self.backbone = MobileNetPyramid()
         self.proposer = Proposer(config.height, config.width, config.proposals, config.dim)
-        self.chooser = Chooser(config)
-        self.register_buffer('margins', torch.zeros(2))
+        self.chooser = Chooser(config.dim, config.depth, config.heads)
+        self.register_buffer('margins', torch.tensor([0.0, 0.0, 1.0]))
 
     def forward(self, images: torch.Tensor, tokens: torch.Tensor, token_mask: torch.Tensor,
                 image_index: torch.Tensor) -> Prediction:

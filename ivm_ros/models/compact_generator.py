@@ -21,7 +21,7 @@ import torch
 
 from ivm_ros.image import from_canvas, letterbox_of, to_canvas
 from ivm_ros.models.checkpoint import Checkpoint
-from ivm_ros.models.compact import Heard
+from ivm_ros.models.chooser import Heard
 from ivm_ros.models.pixels import normalise
 from ivm_ros.models.text import NAME, TextEncoder, TextEncoderError
 from ivm_ros.sample import Mask
@@ -64,20 +64,37 @@ class CompactGenerator:
 
     @torch.inference_mode()
     def generate(self, images: Sequence[np.ndarray], instructions: Sequence[str]) -> list[Mask]:
-        """Mask each uint8 [H, W, 3] image by the sentence of the same place, in one batch."""
-        boxes = [letterbox_of((image.shape[0], image.shape[1]), self.canvas) for image in images]
-        pixels = np.stack([to_canvas(image, box) for image, box in zip(images, boxes)])
-        planes, found = self._predict(normalise(pixels, self._encoder.device), instructions)
-        return [Mask(from_canvas(target, box), from_canvas(robot, box), score)
-                for (target, robot), box, score in zip(planes, boxes, found)]
+        """
+        Mask each uint8 [H, W, 3] image by the sentence of the same place, in one batch.
 
-    def _predict(self, pixels: torch.Tensor, instructions: Sequence[str]
+        An image that is there several times (the same array) is looked at once.
+        """
+        once = {id(image): image for image in images}
+        boxes = {key: letterbox_of((image.shape[0], image.shape[1]), self.canvas)
+                 for key, image in once.items()}
+        pixels = np.stack([to_canvas(image, boxes[key]) for key, image in once.items()])
+        places = {key: place for place, key in enumerate(once)}
+        index = torch.tensor([places[id(image)] for image in images], device=self._encoder.device)
+        planes, found = self._predict(normalise(pixels, self._encoder.device), instructions, index)
+        return [Mask(from_canvas(target, boxes[id(image)]), from_canvas(robot, boxes[id(image)]),
+                     score) for (target, robot), image, score in zip(planes, images, found)]
+
+    def _predict(self, pixels: torch.Tensor, instructions: Sequence[str], index: torch.Tensor
                  ) -> tuple[np.ndarray, list[float]]:
-        """Give target and robot [N, 2, h/2, w/2] and found, all in [0, 1], of [N, 3, h, w]."""
-        index = torch.arange(len(pixels), device=self._encoder.device)
+        """
+        Look at pictures and listen to sentences.
+
+        Args:
+            pixels: [I, 3, h, w].
+            instructions: N sentences.
+            index: int64 [N], which picture each sentence is about.
+
+        Returns:
+            Target and robot float32 [N, 2, h/2, w/2] and found, [N], all in [0, 1].
+        """
         with torch.autocast('cuda', torch.float16, enabled=self.half):
             prediction = self.net.look(pixels, self._listen(tuple(instructions)), index)
-        planes = torch.stack((prediction.target, prediction.robot), 1).float().sigmoid()
+        planes = torch.stack((prediction.target, prediction.robot[index]), 1).float().sigmoid()
         return planes.cpu().numpy(), prediction.found.float().sigmoid().tolist()
 
     def _listen(self, instructions: tuple[str, ...]) -> Heard:

@@ -12,29 +12,29 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-`ivm export`: the compact generator's network as an ONNX graph.
+The compact generator's network as an ONNX graph.
 
 The graph is what depends on the picture. What depends on the sentence alone (`Chooser.listen`) is
 done once when an instruction arrives, by torch, and goes in as arrays.
 
 Inputs: `images` float32 [N, 3, h, w], normalised; `words` float32 [N, T, D]; `mask` bool [N, T];
-`directions` float32 [N, L * H, 32]; `preferred` float32 [N, 7]. Outputs, all logits: `target` and
-`robot` float32 [N, h/2, w/2]; `found` float32 [N]. N and T are free, everything else is fixed, and
-there is no loop and no branch in it, as TensorRT wants it.
+`directions` float32 [N, L * H, 32]; `preferred` float32 [N, 7]; `names` float32 [N, T, 96];
+`asked` float32 [N, 4, 96]. Outputs, all logits: `target` and `robot` float32 [N, h/2, w/2];
+`found` float32 [N]. N and T are free, everything else is fixed, and there is no loop and no branch
+in it, as TensorRT wants it.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 import warnings
 
 import torch
 from torch import nn
 
-from ivm_ros.config import check, ConfigError, Doc
 from ivm_ros.files import replace_file
-from ivm_ros.models.checkpoint import Checkpoint, load_checkpoint, SHIPPED
-from ivm_ros.models.compact import CompactNet, Heard
+from ivm_ros.models.checkpoint import Checkpoint
+from ivm_ros.models.chooser import Heard
+from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.text import DIM
 
 INPUTS = ('images', *Heard._fields)
@@ -47,22 +47,6 @@ class OnnxError(ValueError):
     """An ONNX graph cannot be made or used; the message says what to do."""
 
 
-@dataclass(frozen=True)
-class ExportConfig:
-    """Write a generator's network as an ONNX graph."""
-
-    out: Annotated[str, Doc('File to write, .onnx.')] = 'compact.onnx'
-    weights: Annotated[str, Doc('Checkpoint; empty for the shipped one.')] = ''
-    format: Annotated[Literal['onnx'], Doc('Format to write.')] = 'onnx'
-
-    def __post_init__(self) -> None:
-        """Check the name."""
-        check(self)
-        if Path(self.out).suffix != '.onnx':
-            raise ConfigError(f'ExportConfig.out: wanted a name that ends in .onnx, got '
-                              f'{self.out!r}')
-
-
 class Graph(nn.Module):
     """The network with plain tensors going in and out."""
 
@@ -71,23 +55,11 @@ class Graph(nn.Module):
         self.net = net
 
     def forward(self, images: torch.Tensor, words: torch.Tensor, mask: torch.Tensor,
-                directions: torch.Tensor, preferred: torch.Tensor) -> tuple[torch.Tensor, ...]:
+                directions: torch.Tensor, preferred: torch.Tensor, names: torch.Tensor,
+                asked: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Mask each image by its sentence."""
-        index = torch.arange(images.shape[0])
-        return tuple(self.net.look(images, Heard(words, mask, directions, preferred), index))
-
-
-def export(config: ExportConfig) -> Path:
-    """
-    Write an ONNX graph; return its path.
-
-    Raises:
-        CheckpointError: The weights cannot be used.
-        OnnxError: The packages that write ONNX are missing.
-    """
-    path = Path(config.out)
-    write_graph(load_checkpoint(Path(config.weights) if config.weights else SHIPPED), path)
-    return path
+        heard = Heard(words, mask, directions, preferred, names, asked)
+        return tuple(self.net.look(images, heard, torch.arange(images.shape[0])))
 
 
 def write_graph(checkpoint: Checkpoint, path: Path) -> None:
@@ -104,9 +76,10 @@ def write_graph(checkpoint: Checkpoint, path: Path) -> None:
         raise OnnxError(f'writing ONNX needs the package {error.name}; pip install '
                         '"ivm_ros[onnx]" brings it') from error
     graph = Graph(checkpoint.net.eval())
-    example = _example(checkpoint.net)
+    example = example_inputs(checkpoint.net)
     batch, words = torch.export.Dim('batch'), torch.export.Dim('tokens')
-    shapes: Any = [{0: batch}, {0: batch, 1: words}, {0: batch, 1: words}, {0: batch}, {0: batch}]
+    said = {0: batch, 1: words}
+    shapes: Any = [{0: batch}, said, said, {0: batch}, {0: batch}, said, {0: batch}]
     with replace_file(path) as part, warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of the exporter about itself
         torch.onnx.export(graph, example, str(part), dynamo=True, opset_version=OPSET,
@@ -122,12 +95,13 @@ def write_backbone(net: CompactNet, path: Path) -> None:
     """Write the backbone alone, to compare speeds: `images` in, its maps out."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        torch.onnx.export(net.backbone.eval(), (_example(net)[0][:1].contiguous(),), str(path),
-                          dynamo=True, opset_version=OPSET, input_names=['images'],
-                          external_data=False, verbose=False)
+        picture = example_inputs(net)[0][:1].contiguous()
+        torch.onnx.export(net.backbone.eval(), (picture,), str(path), dynamo=True,
+                          opset_version=OPSET, input_names=['images'], external_data=False,
+                          verbose=False)
 
 
-def _example(net: CompactNet) -> tuple[torch.Tensor, ...]:
+def example_inputs(net: CompactNet) -> tuple[torch.Tensor, ...]:
     """Give inputs of two pictures; with one, torch would take the one for fixed."""
     with torch.inference_mode():
         heard = net.chooser.listen(torch.zeros(2, WORDS, DIM),

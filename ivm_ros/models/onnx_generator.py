@@ -79,9 +79,9 @@ class OnnxGenerator(CompactGenerator):
         arrays = (pixels, *self._listen(tuple(instructions)))
         return {name: value.cpu().numpy() for name, value in zip(INPUTS, arrays)}
 
-    def _predict(self, pixels: torch.Tensor, instructions: Sequence[str]
+    def _predict(self, pixels: torch.Tensor, instructions: Sequence[str], index: torch.Tensor
                  ) -> tuple[np.ndarray, list[float]]:
-        target, robot, found = self.session.run(None, self.feed(pixels, instructions))
+        target, robot, found = self.session.run(None, self.feed(pixels[index], instructions))
         planes = _sigmoid(np.stack((target, robot), 1))
         return planes, _sigmoid(found).tolist()
 

@@ -135,7 +135,7 @@ class Proposer(nn.Module):
         self.window = nn.Linear(WIDE, WINDOW)
         self.robot_feature = nn.Parameter(torch.randn(1, 1, WIDE) * 0.02)
         self.name = nn.Sequential(
-            nn.Linear(2 * WIDE + MIDDLE + COLOURS + PLACES, 2 * dim), gelu(),
+            nn.Linear(2 * WIDE + MIDDLE + COLOURS + PLACES + sum(CHANNELS[3:]), 2 * dim), gelu(),
             nn.Linear(2 * dim, dim))
         nn.init.constant_(self.heat.get_parameter('bias'), -4.0)  # most cells hold no centre
         nn.init.constant_(self.pyramid.robot.get_parameter('bias'), -2.0)
@@ -170,10 +170,13 @@ class Proposer(nn.Module):
             quarter = masks.detach().sigmoid()  # [I, K + 1, h/4, w/4]
             places = self._places(quarter.flatten(2))  # [I, K + 1, PLACES]
             shares, coarse = _shares(quarter), _shares(quarter[..., ::2, ::2])
+            deep = [_shares(F.avg_pool2d(quarter, size)) for size in (4, 8)]
         # Means need no pooling first: every second, or every fourth, pixel has the same.
         at = torch.cat((at, self.robot_feature.expand(at.shape[0], -1, -1)), 1)
+        # What a thing is, the backbone's last maps know best: the pyramid is narrow, for outlines.
         seen = torch.cat((at, _mean(coarse, p8), _mean(shares, p4),
-                          self._colours(shares, images[..., 2::4, 2::4]), places), 2)
+                          self._colours(shares, images[..., 2::4, 2::4]), places,
+                          *(_mean(*pair) for pair in zip(deep, maps[3:]))), 2)
         return Proposals(heat, cells, filters, windows, pixels, self.halves, robot,
                          self.name(seen), SCALE * places, SCALE * _pairs(places))
 

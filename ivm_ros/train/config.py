@@ -28,7 +28,7 @@ class TrainConfig:
 
     data: Annotated[tuple[str, ...], Doc('Dataset folders to train on.')] = ()
     out: Annotated[str, Doc('Folder of the run; an existing one is resumed.')] = 'runs/compact'
-    validation: Annotated[str, Doc('Dataset folder to choose by; empty for none.')] = ''
+    validation: Annotated[tuple[str, ...], Doc('Dataset folders to choose by.')] = ()
     init: Annotated[str, Doc('Checkpoint to start from; empty for ImageNet.')] = ''
     steps: Annotated[int, Range(1, None), Doc('Optimiser steps.')] = 6000
     minutes: Annotated[float, Range(0, None), Doc(

@@ -15,8 +15,11 @@
 The generator with the heads that only training has (our choice).
 
 A mask says little about why: which things are mugs, what "left of the pan" starts from. Where the
-dataset labels its things, two linear heads are asked that, of features on the way to the mask.
-They are thrown away with the run; what ships is the generator alone.
+dataset labels its things, both are asked too. What fits a thing is judged by the chooser's own
+comparison of words and things, for every word of the training vocabulary at once, so that words
+which sentences seldom say, or never, find their things as well (in the manner of CLIP, arXiv
+2103.00020, with the sigmoid loss of arXiv 2303.15343). What a sentence only mentions is asked of a
+linear head, which is thrown away with the run.
 """
 
 from typing import NamedTuple
@@ -24,7 +27,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from ivm_ros.models.compact import Choice, CompactNet, paint
+from ivm_ros.models.chooser import Choice
+from ivm_ros.models.compact import CompactNet, paint
 from ivm_ros.models.proposals import draw, Proposals
 from ivm_ros.sample import Batch
 
@@ -59,17 +63,18 @@ class Learner(nn.Module):
 
     Args:
         net: The generator's network.
-        vocabulary: Number of words, 0 where the data labels nothing.
+        vocabulary: float32 [W, 768], the words that may fit things (`train.batch.words_of`);
+            W is 0 where the data labels nothing.
     """
 
-    def __init__(self, net: CompactNet, vocabulary: int) -> None:
+    vocabulary: torch.Tensor
+
+    def __init__(self, net: CompactNet, vocabulary: torch.Tensor) -> None:
         super().__init__()
         self.net = net
-        self.names = nn.Linear(net.config.dim, vocabulary)
+        self.register_buffer('vocabulary', vocabulary, persistent=False)
         self.mentioned = nn.Linear(net.config.dim, MENTIONED)
-        for head in (self.names, self.mentioned):
-            if head.out_features:
-                nn.init.constant_(head.bias, -3.0)  # most words do not fit
+        nn.init.constant_(self.mentioned.bias, -3.0)  # most things are not mentioned
 
     def forward(self, batch: Batch) -> Answers:
         """Answer all that a batch asks; the centres of labelled things are always proposed."""
@@ -82,5 +87,5 @@ class Learner(nn.Module):
         choice = net.chooser(proposals, heard, batch.image_index)
         target = None if bool(batch.labelled.all()) else paint(
             proposals, choice.meant, batch.image_index, net.margins)
-        return Answers(proposals, masks, choice, target, self.names(proposals.features[:, :-1]),
-                       self.mentioned(choice.halfway))
+        names = net.chooser.fit(proposals.features[:, :-1], net.chooser.name(self.vocabulary))
+        return Answers(proposals, masks, choice, target, names, self.mentioned(choice.halfway))

@@ -72,8 +72,8 @@ def train(config: TrainConfig) -> Path:
         _train(run, encoder, config, Scenes(folders), workers)
         if workers.rank:
             return run.checkpoint
-        margins = (tune_margins(run.average, encoder, Scenes([Path(config.validation)]))
-                   if config.validation else {})
+        kept = Scenes([Path(folder) for folder in config.validation])
+        margins = tune_margins(run.average, encoder, kept) if config.validation else {}
         return run.finish(config, margins)
 
 

@@ -131,8 +131,7 @@ def _thing_losses(answers: Answers, batch: Batch, owners: torch.Tensor
     """Judge masks and names of the proposals that are things; a mean an image, each [I]."""
     image, place = torch.nonzero(owners, as_tuple=True)  # each [P]
     labels = owners[image, place]
-    inside = (batch.labels[image] == labels[:, None, None]).float()  # [P, h, w]
-    truth = F.avg_pool2d(inside[:, None], 2).squeeze(1)  # [P, h/2, w/2]
+    truth = _half(batch.labels[image], labels)  # [P, h/2, w/2]
     masks, valid = answers.masks[image, place], batch.valid[image]
     masked = area_bce_loss(masks, truth, valid) + dice_loss(masks, truth, valid)  # [P]
     named = F.binary_cross_entropy_with_logits(
@@ -140,6 +139,14 @@ def _thing_losses(answers: Answers, batch: Batch, owners: torch.Tensor
     counts = (owners > 0).sum(1).clamp_min(1)
     return (masked.new_zeros(len(owners)).index_add(0, image, masked) / counts,
             named.new_zeros(len(owners)).index_add(0, image, named) / counts)
+
+
+def _half(labels: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+    """Share of each 2 x 2 pixels [P, h, w] that shows a label [P]; [P, h/2, w/2]."""
+    wanted = which.to(labels.dtype)[:, None, None]
+    quarters = [(labels[:, row::2, column::2] == wanted).view(torch.uint8)
+                for row in (0, 1) for column in (0, 1)]
+    return sum(quarters[1:], quarters[0]).float() / 4
 
 
 def _choice_losses(answers: Answers, batch: Batch, owners: torch.Tensor

@@ -31,6 +31,7 @@ from ivm_ros.models.backbone import find_imagenet_weights
 from ivm_ros.models.checkpoint import load_checkpoint, save_checkpoint
 from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.text import NAME, TextEncoder
+from ivm_ros.train.batch import words_of
 from ivm_ros.train.config import TrainConfig
 from ivm_ros.train.learner import Learner
 from ivm_ros.version import versions
@@ -82,8 +83,7 @@ class Run:
     def update_average(self, decay: float) -> None:
         """Move the average towards the network; faster at first, when it knows nothing."""
         share = 1 - min(decay, (1 + self.step) / (10 + self.step))
-        for kept, value in zip(self.average.parameters(), self.net.parameters()):
-            kept.lerp_(value, share)
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), share)
 
     def save(self) -> None:
         """Write the state, whole or not at all."""
@@ -125,7 +125,7 @@ def new_run(config: TrainConfig, encoder: TextEncoder, device: torch.device,
         net.load_state_dict(load_checkpoint(Path(config.init)).net.state_dict())
     else:
         net.backbone.load_imagenet(find_imagenet_weights())
-    learner = Learner(net, len(vocabulary))
+    learner = Learner(net, words_of(vocabulary, encoder))
     learner.to(device).to(memory_format=torch.channels_last)
     for parameter in net.backbone.blocks[:config.frozen_blocks].parameters():
         parameter.requires_grad_(False)
@@ -147,7 +147,7 @@ def _optimizer(learner: Learner, config: TrainConfig) -> torch.optim.AdamW:
         for flat, decay in ((False, config.weight_decay), (True, 0.0)):
             groups.append({'params': [value for value in values if (value.ndim < 2) == flat],
                            'weight_decay': decay, 'peak': config.learning_rate * rate})
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
 def _keep_settings(folder: Path, settings: dict[str, Any]) -> None:

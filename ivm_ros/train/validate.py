@@ -31,7 +31,7 @@ IMAGES = 120
 @torch.inference_mode()
 def validate(net: CompactNet, encoder: TextEncoder, config: TrainConfig) -> dict[str, float]:
     """Give mean IoU of target (found ones) and robot, and accuracy of found, on 120 images."""
-    scenes = Scenes([Path(config.validation)])
+    scenes = Scenes([Path(folder) for folder in config.validation])
     batches = Batches(scenes, (config.model.height, config.model.width),
                       min(config.images, len(scenes)), config.sentences, None, seed=0)
     target, robot, found = [], [], []

@@ -1,0 +1,81 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+What a mask costs in arithmetic: ours, and the generator of the paper.
+
+Counted by PyTorch's own counter on tensors without contents, so that 7 billion parameters fit
+anywhere. A multiplication with its addition counts as two.
+"""
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ivm_ros.models.compact import CompactConfig, CompactNet
+from ivm_ros.models.text import DIM
+
+PICTURE_TOKENS = 576  # of CLIP ViT-L/14 at 336 pixels, in LLaVA-1.5
+PROMPT_TOKENS = 40  # "USER: ... ASSISTANT:" around a sentence of a dozen words (our choice)
+OUR_TOKENS = 14  # the same sentence for the compact generator
+
+
+def count(module: nn.Module, *arguments: torch.Tensor, **options: torch.Tensor) -> float:
+    """Count the operations of one forward pass, in GFLOP."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(*arguments, **options)
+    return float(counter.get_total_flops()) / 1e9
+
+
+def compact_gflops(config: CompactConfig = CompactConfig()) -> dict[str, float]:
+    """Count the compact generator: all of it, and its backbone alone; the sentence is known."""
+    net = CompactNet(config).eval()
+    images = torch.zeros(1, 3, config.height, config.width)
+    with torch.inference_mode():
+        heard = net.chooser.listen(torch.zeros(1, OUR_TOKENS, DIM),
+                                   torch.ones(1, OUR_TOKENS, dtype=torch.bool))
+        with FlopCounterMode(display=False) as counter:
+            net.look(images, heard, torch.tensor([0]))
+    return {'compact': counter.get_total_flops() / 1e9,
+            'compact backbone': count(net.backbone, images)}
+
+
+def paper_gflops() -> dict[str, float]:
+    """
+    Count the generator that the authors released, part by part, for one picture and sentence.
+
+    Its last part, the mask decoder of SAM, is left out: it has 3.5 of 7,700 million parameters.
+    """
+    from transformers import (
+        CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlamaModel, SamVisionConfig)
+    from transformers.models.sam.modeling_sam import SamVisionEncoder
+
+    with torch.device('meta'):
+        eyes = CLIPVisionModel(CLIPVisionConfig(
+            hidden_size=1024, intermediate_size=4096, num_hidden_layers=24,
+            num_attention_heads=16, image_size=336, patch_size=14))
+        projector = nn.Sequential(nn.Linear(1024, 4096), nn.GELU(), nn.Linear(4096, 4096))
+        language = LlamaModel(LlamaConfig(
+            hidden_size=4096, intermediate_size=11008, num_hidden_layers=32,
+            num_attention_heads=32, vocab_size=32064, use_cache=False))
+        encoder = SamVisionEncoder(SamVisionConfig(
+            hidden_size=1280, num_hidden_layers=32, num_attention_heads=16,
+            global_attn_indexes=[7, 15, 23, 31], mlp_dim=5120))
+        tokens = PICTURE_TOKENS + PROMPT_TOKENS
+        seen = torch.empty(1, 1, tokens, tokens)  # a ready mask: its contents cannot be looked at
+        return {
+            'CLIP ViT-L/14': count(eyes, torch.empty(1, 3, 336, 336))
+            + count(projector, torch.empty(1, PICTURE_TOKENS, 1024)),
+            'LLaVA-1.5 7B': count(language, inputs_embeds=torch.empty(1, tokens, 4096),
+                                  attention_mask=seen),
+            'SAM ViT-H': count(encoder, torch.empty(1, 3, 1024, 1024))}
