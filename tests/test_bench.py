@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from ivm_ros.bench import Bar, bars, bench, BenchConfig, measure, summary
-from ivm_ros.bench_cost import bench_cost, COUNTS, CostConfig, LENGTHS, sentence, SIZES
+from ivm_ros.bench_cost import bench_cost, CostConfig, COUNTS, LENGTHS, sentence, SIZES
 from ivm_ros.bench_flops import compact_gflops, count, paper_gflops
 from ivm_ros.bench_models import deploy_jobs, model_jobs
 from ivm_ros.bench_node import NodeBench

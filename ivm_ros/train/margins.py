@@ -100,7 +100,7 @@ def _look(net: CompactNet, encoder: TextEncoder, batches: Batches) -> Iterator[S
 def _all_painted(seen: Seen) -> Iterator[tuple[tuple[float, float], torch.Tensor]]:
     """Give what `paint` gives for all margins, up to sharpness; what takes long is done once."""
     index, shown = seen.batch.image_index, seen.proposals
-    masks = draw(*(values[index] for values in (shown.filters, shown.windows, shown.pixels)),
+    masks = draw(shown.filters[index], shown.windows[index], shown.pixels[index],
                  shown.curves)  # [B, K, h/2, w/2]
     by_shift: dict[float, list[tuple[float, float]]] = {}
     for margins in product(PIXELS, THINGS):
