@@ -27,7 +27,7 @@ from pathlib import Path
 import shlex
 import sys
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from rich.console import Console
@@ -61,6 +61,8 @@ class GroundingConfig:
     images: Annotated[int, Range(0, None), Doc('Only the first so many images; 0 for all.')] = 0
     seed: Annotated[int, Range(0, None), Doc('Of the bootstrap.')] = 0
     record: Annotated[bool, Doc('Write the figures into the JSON beside the weights.')] = False
+    runtime: Annotated[Literal['torch', 'onnx'], Doc('What computes the network.')] = 'torch'
+    graph: Annotated[str, Doc('ONNX file of "ivm export", for runtime onnx.')] = ''
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -173,7 +175,7 @@ def main(config: GroundingConfig) -> dict[str, Any]:
     if not config.data:
         raise ConfigError('GroundingConfig.data: wanted a dataset folder, got none; make one with '
                           '"ivm-sim dataset --out DIR --seed 900000"')
-    masker = Masker(MaskerConfig(weights=config.weights))
+    masker = Masker(MaskerConfig(config.weights, runtime=config.runtime, graph=config.graph))
     figures = measure(config, masker)
     print_grounding(figures)
     if config.json:

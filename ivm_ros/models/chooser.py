@@ -154,7 +154,7 @@ class Chooser(nn.Module):
         things = each(things + self.kinds[1], image_index) + fitting
         states = torch.cat((self.query.expand(words.shape[0], -1, -1), things, words), 1)
         wanted = 1 + things.shape[1]
-        # Geometry between things, nothing between others, and padding is not looked at.
+        # Geometry between things, likeness between things and words, and padding is not looked at.
         lie = self._lie(proposals.pairs, heard.directions, image_index)  # [B, L * H, K+1, K+1]
         like = named @ heard.names.transpose(1, 2)  # [B, K + 1, T]
         heed = F.pad(like[:, None] * self.heed[:, None, None], (0, 0, 1, 0))  # [B, L * H, K+2, T]

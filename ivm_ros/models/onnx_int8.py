@@ -16,18 +16,27 @@ A graph's backbone in 8 bits, everything else as it was.
 
 Static quantisation by ONNX Runtime: ranges of activations are those of 99.999 % of what is seen on
 pictures, weights have a scale a channel (depthwise filters differ much), inputs and outputs stay
-float32. What decides on places and overlap (pyramid, dynamic masks, attention) stays in float32:
-in 8 bits it costs twice the overlap and saves little (`docs/results/weights.md`).
+float32. What decides on places and overlap (pyramid, dynamic masks, attention) stays as it was.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 
 from ivm_ros.files import replace_file
+
+
+class Feeds:
+    """Inputs one after the other, as ONNX Runtime asks for them (a `CalibrationDataReader`)."""
+
+    def __init__(self, feeds: Iterator[dict[str, np.ndarray]]) -> None:
+        self._feeds = feeds
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """Give the next, or None."""
+        return next(self._feeds, None)
 
 
 def quantise(path: Path, feeds: Iterator[dict[str, np.ndarray]]) -> None:
@@ -39,16 +48,8 @@ def quantise(path: Path, feeds: Iterator[dict[str, np.ndarray]]) -> None:
         feeds: Inputs by name, with pictures like those that it will see.
     """
     import onnx
-    from onnxruntime.quantization import (
-        CalibrationDataReader, CalibrationMethod, quantize_static, QuantType)
+    from onnxruntime.quantization import CalibrationMethod, quantize_static, QuantType
     from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    class Feeds(CalibrationDataReader):  # type: ignore[misc]
-        """Give one input after the other."""
-
-        def get_next(self) -> Any:
-            """Give the next, or None."""
-            return next(feeds, None)
 
     entries = list(onnx.load(str(path)).metadata_props)
     with TemporaryDirectory() as folder, replace_file(path) as part:
@@ -56,7 +57,7 @@ def quantise(path: Path, feeds: Iterator[dict[str, np.ndarray]]) -> None:
         quant_pre_process(str(path), str(ready), skip_symbolic_shape=True)
         kept = [node.name for node in onnx.load(str(ready)).graph.node
                 if node.op_type == 'Conv' and '.backbone.' not in node.input[1]]
-        quantize_static(str(ready), str(part), Feeds(), op_types_to_quantize=['Conv'],
+        quantize_static(str(ready), str(part), Feeds(feeds), op_types_to_quantize=['Conv'],
                         nodes_to_exclude=kept, per_channel=True,
                         calibrate_method=CalibrationMethod.Percentile,
                         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)

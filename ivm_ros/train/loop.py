@@ -70,11 +70,12 @@ def train(config: TrainConfig) -> Path:
     with team(device) as workers:
         run = new_run(config, encoder, device, vocabulary)
         _train(run, encoder, config, Scenes(folders), workers)
-        if workers.rank:
-            return run.checkpoint
-        kept = Scenes([Path(folder) for folder in config.validation])
-        margins = tune_margins(run.average, encoder, kept) if config.validation else {}
-        return run.finish(config, margins)
+        if workers.rank == 0:
+            kept = Scenes([Path(folder) for folder in config.validation])
+            margins = tune_margins(run.average, encoder, kept) if config.validation else {}
+            run.finish(config, margins)
+        workers.wait()  # who returns says that the checkpoint is written
+        return run.checkpoint
 
 
 def _train(run: Run, encoder: TextEncoder, config: TrainConfig, scenes: Scenes,
