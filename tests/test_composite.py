@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 
 from ivm_ros.cli import main
-from ivm_ros.data.composite import draw_composite, HIDES, turned
-from ivm_ros.data.cutouts import CutOut, noun_in, read_cutouts
+from ivm_ros.data.composite import draw_composite, HIDES, Piece, turned, window
+from ivm_ros.data.cutouts import CLIPART, CutOut, noun_in, read_cutouts
 from ivm_ros.data.holdout import Holdout, unseen_words
 from ivm_ros.data.shards import DatasetError, decode_mask, read_info, read_rows
 from ivm_ros.language.colours import colour_of, COLOURS
@@ -48,6 +48,14 @@ def cutouts(pool) -> list[CutOut]:
     return [cutout for cutout in pool if cutout.noun not in UNSEEN]
 
 
+@pytest.mark.parametrize(('left', 'foot', 'shape'), [
+    (-5, 3, (3, 15)), (90, 50, (4, 10)), (10, 67, (0, 20)), (10, -1, (0, 20)), (120, 30, (4, 0))])
+def test_what_a_piece_covers_ends_at_the_rim(left, foot, shape):
+    piece = Piece('pencil', None, '', np.full((4, 20, 4), 255, np.uint8), 1.0, left, foot)
+    where, part = window(piece, (60, 100))
+    assert part.shape[:2] == shape == np.zeros((60, 100))[where].shape
+
+
 # --- reading ---------------------------------------------------------------------------------
 
 def test_three_layouts_are_read_and_what_nobody_names_is_left_out(shape, tmp_path):
@@ -70,6 +78,19 @@ def test_three_layouts_are_read_and_what_nobody_names_is_left_out(shape, tmp_pat
     assert nouns == {'named': ['apple'], 'stamps': ['banana'], 'emoji.tgz': ['apple', 'umbrella']}
     cut = read_cutouts(tmp_path / 'named')[0].image
     assert cut[..., 3][0].any() and cut[..., 3][:, 0].any()  # cropped to what is opaque
+
+
+def test_of_open_clip_art_only_what_was_chosen_is_read(shape, tmp_path):
+    chosen = 'food/fruit/an_apple_01.png'
+    for name in (chosen, 'food/fruit/banana_unknown.png', 'transportation/horse.png'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(png(shape('red', 1)))
+    assert [(c.noun, c.name) for c in read_cutouts(tmp_path)] == [('apple', chosen)]
+
+
+def test_no_clip_art_shows_a_held_out_noun():
+    assert len(CLIPART) > 300 and len(set(CLIPART.values())) > 150
+    assert not [file for file, noun in CLIPART.items() if NOUNS[noun].held_out]
 
 
 @pytest.mark.parametrize(('line', 'noun'), [

@@ -330,13 +330,32 @@ def test_every_setting_has_help():
     assert all(len(option.help) > 20 for option in options(DeployConfig))
 
 
+PLAIN = 1.6e-3
+"""Seconds that `plain_blend` takes on the core the bound was set on, while the other is busy."""
+
+
+def plain_blend(image: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Blend with white as numpy does it: what tells how slow a core is at this moment."""
+    return (image * share + 255 * (1 - share)).astype(np.uint8)
+
+
+def median_seconds(work, *arguments) -> float:
+    """Processor time of 15 calls, the median: other programs do not count."""
+    times = []
+    for _ in range(15):
+        start = time.thread_time()
+        work(*arguments)
+        times.append(time.thread_time() - start)
+    return statistics.median(times)
+
+
 @pytest.mark.parametrize('method', get_args(MethodName))
 def test_three_milliseconds_at_vga_on_one_thread(method):
     """
-    Processor time, so that other programs do not count; the least of five medians.
+    The least of five medians, each beside one of plain numpy; the mask covers two thirds.
 
-    They still share caches and cores, which slows down, never speeds up. The mask covers two
-    thirds of the picture: little is saved by skipping.
+    Programs beside this one share caches and the core's other half: four times slower was seen.
+    Where plain numpy is slower than on the core the bound was set on, so may this be.
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -344,14 +363,9 @@ def test_three_milliseconds_at_vga_on_one_thread(method):
     image = rng.integers(0, 256, (480, 640, 3), np.uint8)
     mask = mask_of((slice(40, 400), slice(0, 600)), (slice(0, 300), slice(300, 400)),
                    size=(480, 640))
+    share = rng.random((480, 640, 3), np.float32)
     config = DeployConfig(method=method)
-    medians = []
-    for _ in range(5):
-        times = []
-        for _ in range(15):
-            start = time.thread_time()
-            apply(image, mask, config)
-            times.append(time.thread_time() - start)
-        medians.append(statistics.median(times))
+    turns = [(median_seconds(plain_blend, image, share),
+              median_seconds(apply, image, mask, config)) for _ in range(5)]
     cv2.setNumThreads(threads)
-    assert min(medians) < 3e-3, medians
+    assert min(ours / max(1.0, plain / PLAIN) for plain, ours in turns) < 3e-3, turns

@@ -34,6 +34,10 @@ from ivm_ros.models.text import file_hash, find_text_encoder, TextEncoder, TextE
 SMALL = CompactConfig(height=64, width=96, dim=32, depth=1, heads=2)
 
 
+SENTENCES = ('pick up the red mug', 'put the hammer left of the toy car',
+             'everything but the yellow duck')
+
+
 @pytest.fixture(scope='module')
 def encoder() -> TextEncoder:
     """Give the real sentence encoder."""
@@ -157,6 +161,13 @@ def test_sentence_states_are_cached_bounded_and_right(encoder):
     for text in 'abcdef':
         small([text])
     assert list(small._cache) == ['e', 'f']
+
+
+def test_half_precision_moves_states_by_little_and_gives_float32(encoder):
+    half = TextEncoder(dtype=torch.bfloat16)
+    for right, near in zip(encoder.encode(SENTENCES), half.encode(SENTENCES)):
+        assert near.dtype == torch.float32
+        assert 0 < (near - right).norm() / right.norm() < .02
 
 
 def test_a_known_sentence_costs_nothing(encoder):

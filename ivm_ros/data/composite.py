@@ -214,8 +214,8 @@ def window(piece: Piece, size: tuple[int, int]) -> tuple[tuple[slice, slice], np
     """Give the part of the picture that a piece covers, and that part of it; maybe empty."""
     high, wide = piece.image.shape[:2]
     top = piece.foot - high
-    rows = slice(max(top, 0), max(min(piece.foot, size[0]), 0))
-    columns = slice(max(piece.left, 0), max(min(piece.left + wide, size[1]), 0))
+    rows = slice(*np.clip((top, piece.foot), 0, size[0]))
+    columns = slice(*np.clip((piece.left, piece.left + wide), 0, size[1]))
     part = piece.image[rows.start - top:rows.stop - top,
                        columns.start - piece.left:columns.stop - piece.left]
     return (rows, columns), part

@@ -14,13 +14,16 @@
 """
 Named cut-outs: pictures of single things with an alpha channel, and what they show.
 
-Three layouts are read, and none is downloaded here: a folder or .tgz of emoji (files named by code
-point, as `@lobehub/fluent-emoji-3d` has them, MIT), Tux Paint stamps (GPL-2: for evaluation only),
-and any folder of pictures that are named by what they show.
+Four layouts are read, and none is downloaded here: a folder or .tgz of emoji (files named by code
+point, as the npm packages `@lobehub/fluent-emoji-3d` and `emoji-datasource-google` have them),
+Debian's `openclipart-png` (of it what `assets/clipart.csv` names, chosen by eye), Tux Paint stamps
+(GPL-2: for evaluation only), and any folder of pictures that are named by what they show.
 """
 
 from collections.abc import Iterator
+import csv
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 import re
 import tarfile
@@ -62,8 +65,9 @@ def read_cutouts(path: Path) -> list[CutOut]:
         DatasetError: Nothing there is a cut-out that a noun names.
     """
     found = []
+    listed = any((path / name).is_file() for name in CLIPART)
     for name, data, line in _files(path):
-        noun = _noun_of(Path(name).stem.lower(), line)
+        noun = CLIPART.get(name) if listed else _noun_of(Path(name).stem.lower(), line)
         image = cut(data) if noun else None
         if noun and image is not None:
             found.append(CutOut(noun, image, name))
@@ -136,3 +140,7 @@ EMOJI = {f'{ord(letter):x}': noun.name for noun in NOUNS.values() for letter in 
 
 WORDS = {word: noun.name for noun in NOUNS.values() for word in (*noun.words, *noun.unseen)}
 """Nouns by what they may be called."""
+
+with (files('ivm_ros.data') / 'assets' / 'clipart.csv').open(encoding='utf-8') as _lines:
+    CLIPART = {row['file']: row['noun'] for row in csv.DictReader(_lines)}
+"""Nouns of Open Clip Art's files, by their path below `/usr/share/openclipart/png`."""

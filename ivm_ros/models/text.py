@@ -86,10 +86,12 @@ class TextEncoder:
         folder: Folder of the encoder, '' to search.
         device: Where states are wanted.
         cache: How many sentences to keep.
+        dtype: What it computes in; states are float32 anyway. bfloat16 moves a state by 1 %
+            (the norm of the difference) and takes 40 % of the time on a CPU with AMX.
     """
 
     def __init__(self, folder: str = '', device: torch.device | str = 'cpu',
-                 cache: int = CACHE) -> None:
+                 cache: int = CACHE, dtype: torch.dtype = torch.float32) -> None:
         from safetensors.torch import load_file
         from tokenizers import Tokenizer
         from transformers import BertConfig, BertModel
@@ -103,7 +105,7 @@ class TextEncoder:
         self._model = BertModel(BertConfig.from_pretrained(self.folder, local_files_only=True))
         # Not `from_pretrained`, which shows a progress bar to whoever starts the node.
         self._model.load_state_dict(load_file(self.folder / 'model.safetensors'), strict=False)
-        self._model.eval().to(self.device)
+        self._model.eval().to(self.device, dtype)
         self._cache: OrderedDict[str, torch.Tensor] = OrderedDict()
         self._size = cache
 
@@ -143,7 +145,7 @@ class TextEncoder:
                             device=self.device)
         context = self._model(input_ids=ids, attention_mask=mask).last_hidden_state  # [B, T, 384]
         own = self._model.embeddings.word_embeddings(ids)  # [B, T, 384]
-        states = torch.cat((context, EMBEDDING_SCALE * own), 2)
+        states = torch.cat((context, EMBEDDING_SCALE * own), 2).float()
         return [state[:len(row)].clone() for state, row in zip(states, codes)]
 
 

@@ -48,6 +48,8 @@ class TrainConfig:
     save_every: Annotated[int, Range(1, None), Doc('Steps between checkpoints.')] = 200
     log_every: Annotated[int, Range(1, None), Doc('Steps between log lines.')] = 20
     text_encoder: Annotated[str, Doc('Folder of the sentence encoder; empty to search.')] = ''
+    text_precision: Annotated[Literal['float32', 'bfloat16'], Doc(
+        'What training sentences are encoded in; names and validation: float32.')] = 'float32'
     model: Annotated[CompactConfig, Doc('Size of the generator.')] = field(
         default_factory=CompactConfig)
     loss: Annotated[LossConfig, Doc('Weights of the loss terms.')] = field(

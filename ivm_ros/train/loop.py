@@ -67,9 +67,11 @@ def train(config: TrainConfig) -> Path:
     device = choose_device(config.device)
     torch.set_num_threads(choose_threads(config.threads))
     encoder = TextEncoder(config.text_encoder, device, SENTENCES_KEPT)
+    reader = encoder if config.text_precision == 'float32' else TextEncoder(
+        config.text_encoder, device, SENTENCES_KEPT, torch.bfloat16)
     with team(device) as workers:
         run = new_run(config, encoder, device, vocabulary)
-        _train(run, encoder, config, Scenes(folders), workers)
+        _train(run, encoder, reader, config, Scenes(folders), workers)
         if workers.rank == 0:
             kept = Scenes([Path(folder) for folder in config.validation])
             margins = tune_margins(run.average, encoder, kept) if config.validation else {}
@@ -78,8 +80,8 @@ def train(config: TrainConfig) -> Path:
         return run.checkpoint
 
 
-def _train(run: Run, encoder: TextEncoder, config: TrainConfig, scenes: Scenes,
-           workers: Team) -> None:
+def _train(run: Run, encoder: TextEncoder, reader: TextEncoder, config: TrainConfig,
+           scenes: Scenes, workers: Team) -> None:
     learner = workers.join(run.learner)
     speaks = workers.rank == 0
     writer = SummaryWriter(config.out) if speaks else None
@@ -88,7 +90,7 @@ def _train(run: Run, encoder: TextEncoder, config: TrainConfig, scenes: Scenes,
         late = time.monotonic() - started > 60 * config.minutes
         if config.minutes and float(workers.mean(torch.tensor(float(late)))) > 0:
             break  # all together, or those who stay would wait for those who left
-        terms = train_step(run, learner, to_batch(arrays, encoder), config, workers)
+        terms = train_step(run, learner, to_batch(arrays, reader), config, workers)
         last = run.step == config.steps
         if writer and (run.step % config.log_every == 0 or last):
             rate = (run.step - first) / (time.monotonic() - started)
