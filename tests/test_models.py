@@ -16,6 +16,8 @@
 import json
 from pathlib import Path
 import shutil
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -161,6 +163,25 @@ def test_sentence_states_are_cached_bounded_and_right(encoder):
     for text in 'abcdef':
         small([text])
     assert list(small._cache) == ['e', 'f']
+
+
+def test_states_are_those_of_transformers(encoder):
+    from transformers import BertConfig, BertModel
+
+    theirs = BertModel(BertConfig.from_pretrained(encoder.folder, local_files_only=True)).eval()
+    theirs.load_state_dict(load_file(encoder.folder / 'model.safetensors'), strict=False)
+    for text, ours in zip(SENTENCES, encoder.encode(SENTENCES)):
+        ids = torch.tensor([encoder._tokenizer.encode(text).ids])
+        with torch.inference_mode():
+            state = theirs(input_ids=ids).last_hidden_state[0]
+        assert torch.allclose(ours[:, :384], state, atol=2e-5)
+
+
+def test_a_masker_does_without_transformers():
+    code = ('import sys; from ivm_ros.masker import Masker; Masker(); '
+            'print(*sorted({"transformers", "sympy", "pandas"} & set(sys.modules)))')
+    run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
 
 
 def test_half_precision_moves_states_by_little_and_gives_float32(encoder):

@@ -92,9 +92,9 @@ class TextEncoder:
 
     def __init__(self, folder: str = '', device: torch.device | str = 'cpu',
                  cache: int = CACHE, dtype: torch.dtype = torch.float32) -> None:
-        from safetensors.torch import load_file
         from tokenizers import Tokenizer
-        from transformers import BertConfig, BertModel
+
+        from ivm_ros.models.bert import Bert
 
         self.folder = find_text_encoder(folder)
         self.hash = file_hash(self.folder / 'model.safetensors')
@@ -102,10 +102,7 @@ class TextEncoder:
         self._tokenizer = Tokenizer.from_file(str(self.folder / 'tokenizer.json'))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
-        self._model = BertModel(BertConfig.from_pretrained(self.folder, local_files_only=True))
-        # Not `from_pretrained`, which shows a progress bar to whoever starts the node.
-        self._model.load_state_dict(load_file(self.folder / 'model.safetensors'), strict=False)
-        self._model.eval().to(self.device, dtype)
+        self._model = Bert(self.folder).eval().to(self.device, dtype)
         self._cache: OrderedDict[str, torch.Tensor] = OrderedDict()
         self._size = cache
 
@@ -141,10 +138,10 @@ class TextEncoder:
     def _encode_chunk(self, codes: list[list[int]]) -> list[torch.Tensor]:
         length = max(map(len, codes))
         ids = torch.tensor([row + [0] * (length - len(row)) for row in codes], device=self.device)
-        mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in codes],
+        mask = torch.tensor([[True] * len(row) + [False] * (length - len(row)) for row in codes],
                             device=self.device)
-        context = self._model(input_ids=ids, attention_mask=mask).last_hidden_state  # [B, T, 384]
-        own = self._model.embeddings.word_embeddings(ids)  # [B, T, 384]
+        context = self._model(ids, mask)  # [B, T, 384]
+        own = self._model.words(ids)  # [B, T, 384]
         states = torch.cat((context, EMBEDDING_SCALE * own), 2).float()
         return [state[:len(row)].clone() for state, row in zip(states, codes)]
 
