@@ -59,6 +59,7 @@ class Sample:
         robot_mask (np.ndarray | None): uint8 [H, W], 255 = robot.
         found (bool | None): Anything that the sentence names as a target is in view.
         weight (float): Weight of the sample in the loss; 1 unless a discriminator says otherwise.
+        is_human (bool): A person made the mask.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Sample:
     robot_mask: np.ndarray | None
     found: bool | None
     weight: float = 1.0
+    is_human: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Batch:
         valid (torch.Tensor): float32 [I, h/2, w/2], 0 on padding, which no loss counts.
         found (torch.Tensor): float32 [B], 1 when the target is in view.
         weight (torch.Tensor): float32 [B], weight of each sample in the loss.
+        human (torch.Tensor): float32 [B], 1 where a person made the mask.
         labels (torch.Tensor): uint8 [I, h, w], id of the thing that a pixel shows, 0 for none.
         heat (torch.Tensor): float32 [I, h/8, w/8] in [0, 1], 1 in the cell of a thing's centre.
         owners (torch.Tensor): int64 [I, h/8, w/8], id of the thing that a cell shows.
@@ -105,6 +108,7 @@ class Batch:
     valid: torch.Tensor
     found: torch.Tensor
     weight: torch.Tensor
+    human: torch.Tensor
     labels: torch.Tensor
     heat: torch.Tensor
     owners: torch.Tensor

@@ -53,6 +53,7 @@ class Arrays:
         valid (np.ndarray): float32 [I, h/2, w/2], 0 on padding.
         found (np.ndarray): float32 [B].
         weight (np.ndarray): float32 [B].
+        human (np.ndarray): float32 [B].
         labels (np.ndarray): uint8 [I, h, w], see `Batch` for this and what follows.
         heat (np.ndarray): float32 [I, h/8, w/8] in [0, 1].
         owners (np.ndarray): int64 [I, h/8, w/8].
@@ -69,6 +70,7 @@ class Arrays:
     valid: np.ndarray
     found: np.ndarray
     weight: np.ndarray
+    human: np.ndarray
     labels: np.ndarray
     heat: np.ndarray
     owners: np.ndarray
@@ -88,6 +90,8 @@ class Scenes:
     def __init__(self, folders: Sequence[Path]) -> None:
         self._shards = [path for folder in folders for path in shard_paths(folder)]
         self._groups = [_image_groups(path) for path in self._shards]
+        self._human = [_human_groups(path, groups)
+                       for path, groups in zip(self._shards, self._groups)]
         self._open: OrderedDict[int, list[Row]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -102,6 +106,27 @@ class Scenes:
                 self._open.popitem(last=False)
         first, last = self._groups[shard][group]
         return self._open[shard][first:last]
+
+    def balanced(self, order: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """
+        Let images that people labelled and others alternate, as many as there were before.
+
+        The fewer ones come round more often. Pairs are turned in turns, so that each of two
+        processes that share a batch gets both.
+
+        Raises:
+            DatasetError: There are only ones of a kind.
+        """
+        human = [image for image in order if self._human[image[0]][image[1]]]
+        machine = [image for image in order if not self._human[image[0]][image[1]]]
+        if not human or not machine:
+            raise DatasetError(f'balanced wanted images that people labelled and others, got '
+                               f'{len(human)} and {len(machine)}')
+        pairs = [(human[place % len(human)], machine[place % len(machine)])
+                 for place in range((len(order) + 1) // 2)]
+        turned = [image for place, pair in enumerate(pairs)
+                  for image in (pair if place % 2 else pair[::-1])]
+        return turned[:len(order)]
 
     def order(self, rng: np.random.Generator) -> list[tuple[int, int]]:
         """Shuffle (shard, group) pairs within blocks of as many shards as stay open."""
@@ -136,6 +161,12 @@ def _image_groups(path: Path) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], len(ids)]))
 
 
+def _human_groups(path: Path, groups: list[tuple[int, int]]) -> list[bool]:
+    """Tell of each image of a shard whether people labelled any of its sentences."""
+    human = pq.read_table(path, columns=['is_human'])['is_human'].to_pylist()
+    return [any(human[first:last]) for first, last in groups]
+
+
 class Batches(Dataset[Arrays]):
     """
     Item `step` is the batch of that step.
@@ -149,16 +180,17 @@ class Batches(Dataset[Arrays]):
         seed: Of order and augmentation.
         share: (rank, size): this process takes every size-th image of the batch from rank on.
         vocabulary: Words of `Arrays.names`.
+        balanced: Every second image is one that people labelled.
     """
 
     def __init__(self, scenes: Scenes, canvas: Size, images: int, sentences: int,
                  augment: AugmentConfig | None, seed: int, share: tuple[int, int] = (0, 1),
-                 vocabulary: Sequence[str] = ()) -> None:
+                 vocabulary: Sequence[str] = (), balanced: bool = False) -> None:
         if len(scenes) < images:
             raise DatasetError(f'wanted at least {images} images (one batch), got {len(scenes)}')
         self._scenes, self._canvas, self._augment = scenes, canvas, augment
         self._images, self._sentences, self._seed = images, sentences, seed
-        self._share, self._vocabulary = share, vocabulary
+        self._share, self._vocabulary, self._balanced = share, vocabulary, balanced
         self._epoch = -1
         self._order: list[tuple[int, int]] = []
 
@@ -170,7 +202,8 @@ class Batches(Dataset[Arrays]):
         """Make the batch of a step."""
         epoch, place = divmod(step, len(self._scenes) // self._images)
         if epoch != self._epoch:
-            self._order = self._scenes.order(np.random.default_rng([self._seed, 0, epoch]))
+            order = self._scenes.order(np.random.default_rng([self._seed, 0, epoch]))
+            self._order = self._scenes.balanced(order) if self._balanced else order
             self._epoch = epoch
         rank, size = self._share
         places = range(place * self._images + rank, (place + 1) * self._images, size)
@@ -209,6 +242,7 @@ def scene_arrays(image: np.ndarray, rows: Sequence[Row], box: Letterbox,
         found=np.array([mask.any() if sample.found is None else sample.found
                         for sample, mask in zip(samples, masks)], np.float32),
         weight=np.array([sample.weight for sample in samples], np.float32),
+        human=np.array([sample.is_human for sample in samples], np.float32),
         **instance_arrays(rows, masks, box, vocabulary))
 
 
@@ -233,7 +267,7 @@ def stack(scenes: Sequence[Arrays]) -> Arrays:
     """Join scenes into one batch."""
     index = [scene.image_index + place for place, scene in enumerate(scenes)]
     joined = {name: np.concatenate([getattr(scene, name) for scene in scenes])
-              for name in ('images', 'target', 'robot', 'valid', 'found', 'weight', 'labels',
-                           'heat', 'owners', 'names', 'roles', 'labelled')}
+              for name in ('images', 'target', 'robot', 'valid', 'found', 'weight', 'human',
+                           'labels', 'heat', 'owners', 'names', 'roles', 'labelled')}
     sentences = tuple(text for scene in scenes for text in scene.sentences)
     return Arrays(sentences=sentences, image_index=np.concatenate(index), **joined)

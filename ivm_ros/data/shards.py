@@ -129,7 +129,8 @@ def decode_sample(row: Row) -> Sample:
     """Decode the pictures of a row."""
     return Sample(row.id, decode_image(row.image), row.instruction, row.kind,
                   None if row.mask is None else decode_mask(row.mask),
-                  None if row.robot_mask is None else decode_mask(row.robot_mask), row.found)
+                  None if row.robot_mask is None else decode_mask(row.robot_mask), row.found,
+                  is_human=row.is_human)
 
 
 def write_shard(path: Path, rows: Sequence[Row]) -> None:

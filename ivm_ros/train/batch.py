@@ -33,7 +33,7 @@ def to_batch(arrays: Arrays, encoder: TextEncoder) -> Batch:
     device = encoder.device
     planes = {name: torch.from_numpy(getattr(arrays, name)).to(device)
               for name in ('image_index', 'target', 'robot', 'valid', 'found', 'weight',
-                           'labels', 'heat', 'owners', 'names', 'roles', 'labelled')}
+                           'human', 'labels', 'heat', 'owners', 'names', 'roles', 'labelled')}
     return Batch(normalise(arrays.images, device), tokens, mask, **planes)
 
 

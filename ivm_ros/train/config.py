@@ -16,9 +16,10 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from ivm_ros.config import check, Doc, Range
+from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.data.augment import AugmentConfig
 from ivm_ros.models.compact import CompactConfig
+from ivm_ros.train.dwsl import DwslConfig
 from ivm_ros.train.losses import LossConfig
 
 
@@ -30,6 +31,10 @@ class TrainConfig:
     out: Annotated[str, Doc('Folder of the run; an existing one is resumed.')] = 'runs/compact'
     validation: Annotated[tuple[str, ...], Doc('Dataset folders to choose by.')] = ()
     init: Annotated[str, Doc('Checkpoint to start from; empty for ImageNet.')] = ''
+    method: Annotated[Literal['plain', 'dwsl'], Doc(
+        'All labels alike, or weighed by a discriminator; dwsl wants --init.')] = 'plain'
+    balanced: Annotated[bool, Doc(
+        'Every second image of a batch is one that people labelled.')] = False
     steps: Annotated[int, Range(1, None), Doc('Optimiser steps.')] = 6000
     minutes: Annotated[float, Range(0, None), Doc(
         'Stop after so many minutes, to go on with the same command; 0 for never.')] = 0.0
@@ -52,6 +57,8 @@ class TrainConfig:
         'What training sentences are encoded in; names and validation: float32.')] = 'float32'
     model: Annotated[CompactConfig, Doc('Size of the generator.')] = field(
         default_factory=CompactConfig)
+    dwsl: Annotated[DwslConfig, Doc('How labels are weighed.')] = field(
+        default_factory=DwslConfig)
     loss: Annotated[LossConfig, Doc('Weights of the loss terms.')] = field(
         default_factory=LossConfig)
     augment: Annotated[AugmentConfig, Doc('How images vary.')] = field(
@@ -60,3 +67,6 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         check(self)
+        if self.method == 'dwsl' and not self.init:
+            raise ConfigError('TrainConfig.init: method dwsl wanted a checkpoint, through whose '
+                              'eyes labels are judged; got none')

@@ -70,7 +70,7 @@ def train(config: TrainConfig) -> Path:
     reader = encoder if config.text_precision == 'float32' else TextEncoder(
         config.text_encoder, device, SENTENCES_KEPT, torch.bfloat16)
     with team(device) as workers:
-        run = new_run(config, encoder, device, vocabulary)
+        run = new_run(config, encoder, device, vocabulary, workers)
         _train(run, encoder, reader, config, Scenes(folders), workers)
         if workers.rank == 0:
             kept = Scenes([Path(folder) for folder in config.validation])
@@ -85,12 +85,18 @@ def _train(run: Run, encoder: TextEncoder, reader: TextEncoder, config: TrainCon
     learner = workers.join(run.learner)
     speaks = workers.rank == 0
     writer = SummaryWriter(config.out) if speaks else None
+    if run.judging and config.dwsl.form == 'two_stage' and not run.step:
+        first_stage = _batches(config, scenes, run, workers, range(config.dwsl.steps))
+        run.judging.prepare(to_batch(arrays, reader) for arrays in first_stage)
     started, first = time.monotonic(), run.step
-    for arrays in _batches(config, scenes, run, workers):
+    for arrays in _batches(config, scenes, run, workers, range(run.step, config.steps)):
         late = time.monotonic() - started > 60 * config.minutes
         if config.minutes and float(workers.mean(torch.tensor(float(late)))) > 0:
             break  # all together, or those who stay would wait for those who left
-        terms = train_step(run, learner, to_batch(arrays, reader), config, workers)
+        batch = to_batch(arrays, reader)
+        batch = run.judging.weigh(batch) if run.judging else batch
+        terms = train_step(run, learner, batch, config, workers)
+        terms |= run.judging.seen if run.judging else {}
         last = run.step == config.steps
         if writer and (run.step % config.log_every == 0 or last):
             rate = (run.step - first) / (time.monotonic() - started)
@@ -104,12 +110,12 @@ def _train(run: Run, encoder: TextEncoder, reader: TextEncoder, config: TrainCon
     workers.wait()
 
 
-def _batches(config: TrainConfig, scenes: Scenes, run: Run,
-             workers: Team) -> Iterable[Arrays]:
+def _batches(config: TrainConfig, scenes: Scenes, run: Run, workers: Team,
+             steps: range) -> Iterable[Arrays]:
     size = (config.model.height, config.model.width)
     batches = Batches(scenes, size, config.images, config.sentences, config.augment, config.seed,
-                      (workers.rank, workers.size), run.vocabulary)
-    return DataLoader(batches, batch_size=None, sampler=range(run.step, config.steps),
+                      (workers.rank, workers.size), run.vocabulary, config.balanced)
+    return DataLoader(batches, batch_size=None, sampler=steps,
                       num_workers=config.workers, collate_fn=_as_it_is)
 
 

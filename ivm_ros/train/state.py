@@ -33,7 +33,9 @@ from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.text import NAME, TextEncoder
 from ivm_ros.train.batch import words_of
 from ivm_ros.train.config import TrainConfig
+from ivm_ros.train.judging import Judging
 from ivm_ros.train.learner import Learner
+from ivm_ros.train.parallel import Team
 from ivm_ros.version import versions
 
 MAY_CHANGE = ('out', 'minutes', 'device', 'threads', 'workers', 'save_every', 'log_every',
@@ -54,6 +56,7 @@ class Run:
         text_encoder (dict): `name` and `sha256` of the sentence encoder.
         vocabulary (tuple[str, ...]): Words that name the things of the data.
         step (int): Steps taken.
+        judging (Judging | None): What weighs labels, method dwsl.
     """
 
     folder: Path
@@ -63,6 +66,7 @@ class Run:
     text_encoder: dict[str, str]
     vocabulary: tuple[str, ...] = ()
     step: int = 0
+    judging: Judging | None = None
 
     @property
     def net(self) -> CompactNet:
@@ -89,6 +93,9 @@ class Run:
         """Write the state, whole or not at all."""
         state = {'learner': self.learner.state_dict(), 'average': self.average.state_dict(),
                  'optimizer': self.optimizer.state_dict(), 'step': self.step}
+        if self.judging:
+            state |= {'judge': self.judging.judge.net.state_dict(),
+                      'judge_optimizer': self.judging.judge.optimizer.state_dict()}
         with replace_file(self.path) as part:
             torch.save(state, part)
 
@@ -99,6 +106,9 @@ class Run:
         self.average.load_state_dict(state['average'])
         self.optimizer.load_state_dict(state['optimizer'])
         self.step = state['step']
+        if self.judging:
+            self.judging.judge.net.load_state_dict(state['judge'])
+            self.judging.judge.optimizer.load_state_dict(state['judge_optimizer'])
 
     def finish(self, config: TrainConfig, margins: Mapping[str, float]) -> Path:
         """Write the averaged network, as far as it got, as a checkpoint with its provenance."""
@@ -112,7 +122,7 @@ class Run:
 
 
 def new_run(config: TrainConfig, encoder: TextEncoder, device: torch.device,
-            vocabulary: tuple[str, ...] = ()) -> Run:
+            vocabulary: tuple[str, ...] = (), workers: Team = Team(0, 1)) -> Run:
     """
     Start a run in its folder, or resume the one that is there.
 
@@ -130,7 +140,8 @@ def new_run(config: TrainConfig, encoder: TextEncoder, device: torch.device,
     for parameter in net.backbone.blocks[:config.frozen_blocks].parameters():
         parameter.requires_grad_(False)
     run = Run(Path(config.out), learner, deepcopy(net).requires_grad_(False),
-              _optimizer(learner, config), {'name': NAME, 'sha256': encoder.hash}, vocabulary)
+              _optimizer(learner, config), {'name': NAME, 'sha256': encoder.hash}, vocabulary,
+              judging=Judging(config.dwsl, net, workers) if config.method == 'dwsl' else None)
     _keep_settings(run.folder, asdict(config))
     if run.path.is_file():
         run.load()

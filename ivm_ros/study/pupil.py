@@ -1,0 +1,87 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""What learns from labels in the study: a fresh chooser, and masks that it may redraw."""
+
+import torch
+from torch import nn
+
+from ivm_ros.models.chooser import Chooser, each
+from ivm_ros.models.proposals import BASIS, draw, FINE, Proposals, take
+from ivm_ros.study.seen import Seen
+from ivm_ros.train.losses import bce_loss, dice_loss
+
+DEPTH, HEADS = 2, 4
+PAINTED = 12  # likeliest things that are painted
+
+
+class Pupil(nn.Module):
+    """
+    A generator that knows what things look like, and nothing of sentences.
+
+    It sees labels as masks only, as whatever people or experts draw. For each sentence it may also
+    move every thing's mask, so that it can take over how labels are drawn, for good or bad.
+
+    Args:
+        dim: Width of the things' features.
+    """
+
+    def __init__(self, dim: int = 128) -> None:
+        super().__init__()
+        self.chooser = Chooser(dim, DEPTH, HEADS)
+        self.redraw = nn.Linear(dim, FINE + BASIS)
+        nn.init.zeros_(self.redraw.weight)
+        nn.init.zeros_(self.redraw.bias)
+
+    def forward(self, proposals: Proposals, tokens: torch.Tensor, token_mask: torch.Tensor,
+                image_index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Mask pictures by sentences.
+
+        Args:
+            proposals: Of I pictures.
+            tokens: float32 [B, T, 768].
+            token_mask: bool [B, T].
+            image_index: int64 [B].
+
+        Returns:
+            Logits of the target [B, h, w], and of each thing that it is meant, [B, K].
+        """
+        choice = self.chooser(proposals, self.chooser.listen(tokens, token_mask), image_index)
+        filters, windows = self.redraw(choice.halfway).split((FINE, BASIS), 2)
+        best, which = choice.meant.topk(PAINTED, 1)  # [B, M]
+        filters, windows = (
+            take(each(known, image_index) + change, which)
+            for known, change in ((proposals.filters, filters), (proposals.windows, windows)))
+        masks = draw(filters, windows, each(proposals.pixels, image_index), proposals.curves)
+        return torch.minimum(masks, best[:, :, None, None]).amax(1), choice.meant
+
+
+def losses_of(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy and Dice of labels in [0, 1], both [B, h, w]; [B]."""
+    everywhere = torch.ones_like(labels)
+    return 10 * bce_loss(logits, labels, everywhere) + dice_loss(logits, labels, everywhere)
+
+
+@torch.inference_mode()
+def true_iou(pupil: Pupil, seen: Seen, chunk: int = 128) -> torch.Tensor:
+    """IoU of each sentence's mask with the truth, [N]."""
+    ious = []
+    for start in range(0, len(seen.picture), chunk):
+        which = torch.arange(start, min(start + chunk, len(seen.picture)))
+        pictures, index = seen.picture[which].unique(return_inverse=True)
+        logits, _ = pupil(seen.proposals(pictures), *seen.tokens(which), index)
+        here, there = logits > 0, seen.truth[which] > .5
+        both, either = (here & there).sum((1, 2)), (here | there).sum((1, 2))
+        ious.append(both / either.clamp_min(1))
+    return torch.cat(ious)
