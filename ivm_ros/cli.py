@@ -89,6 +89,9 @@ VERBS = {
     'eval splits': Verb('ivm_ros.evaluate.splits', 'SplitsConfig', 'evaluate_splits',
                         'Measure weights on all held-out splits: JSON, table, random failures.',
                         'ivm eval splits --data splits --out weights-report'),
+    'eval noise': Verb('ivm_ros.study.noise', 'NoiseConfig', 'evaluate_noise',
+                       'Compare ways to learn from noisy labels, DWSL among them.',
+                       'ivm eval noise --data scenes --validation val --test test --out noise'),
 }
 
 
