@@ -109,7 +109,7 @@ def test_the_gap_regained_by_hand():
 def test_the_whole_turn_in_small(toy_dataset, tmp_path):
     data = str(toy_dataset)
     settings = NoiseConfig((data,), (data,), (data,), str(tmp_path), seeds=2, human=.3,
-                           pictures=12, steps=2, grid=False)
+                           pictures=12, judged=12, steps=2, grid=False)
     figures = json.loads(evaluate_noise(settings).read_text())
     assert set(figures['methods']) == set(METHODS)
     assert all(len(method['iou']) == 2 for method in figures['methods'].values())
@@ -127,7 +127,7 @@ def test_the_whole_turn_in_small(toy_dataset, tmp_path):
 
 
 def test_no_data_is_told_in_a_line(tmp_path, capsys):
-    with pytest.raises(ConfigError, match='NoiseConfig.test: wanted dataset folders'):
+    with pytest.raises(ConfigError, match=r'NoiseConfig\.test: wanted dataset folders'):
         NoiseConfig(('a',), ('b',), ())
     assert main(['eval', 'noise', '--data', str(tmp_path), '--validation', 'x', '--test', 'x',
                  '--out', str(tmp_path / 'out')]) == 2
@@ -135,7 +135,7 @@ def test_no_data_is_told_in_a_line(tmp_path, capsys):
 
 
 def test_too_few_pictures_are_told(toy_dataset):
-    with pytest.raises(ValueError, match='wanted 30 pictures with labelled things, got 24'):
+    with pytest.raises(ValueError, match='wanted 30 pictures with 1 to 10 labelled things, got 24'):
         see([Path(toy_dataset)], load_checkpoint(), TextEncoder(), 30, 3, seed=0)
 
 

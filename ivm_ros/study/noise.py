@@ -61,6 +61,7 @@ class NoiseConfig:
     grid: Annotated[bool, Doc('Also other shares and strengths, one seed.')] = True
     weights: Annotated[str, Doc('Generator through whose eyes is looked; empty: shipped.')] = ''
     workers: Annotated[int, Range(1, 64), Doc('Processes, one thread each.')] = 1
+    judged: Annotated[int, Range(1), Doc('Pictures to choose by, and to report.')] = 100
     pictures: Annotated[int, Range(0), Doc('Instead of the preset; 0 for the preset.')] = 0
     steps: Annotated[int, Range(0), Doc('Instead of the preset; 0 for the preset.')] = 0
 
@@ -209,5 +210,5 @@ def _eyes(config: NoiseConfig) -> tuple[Checkpoint, TextEncoder]:
 def _seen(config: NoiseConfig, what: str) -> Seen:
     """Look at the scenes to learn from, to choose by, or to report, once a process."""
     folders = [Path(folder) for folder in getattr(config, what)]
-    pictures = config.size[0] if what == 'data' else min(240, config.size[0])
+    pictures = config.size[0] if what == 'data' else config.judged
     return see(folders, *_eyes(config), pictures, 6, seed=0)

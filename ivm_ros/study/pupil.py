@@ -21,8 +21,8 @@ from ivm_ros.models.proposals import BASIS, draw, FINE, Proposals, take
 from ivm_ros.study.seen import Seen
 from ivm_ros.train.losses import bce_loss, dice_loss
 
-DEPTH, HEADS = 2, 4
-PAINTED = 12  # likeliest things that are painted
+WIDTH, DEPTH, HEADS = 64, 2, 4
+PAINTED = 8  # likeliest things that are painted
 
 
 class Pupil(nn.Module):
@@ -38,8 +38,9 @@ class Pupil(nn.Module):
 
     def __init__(self, dim: int = 128) -> None:
         super().__init__()
-        self.chooser = Chooser(dim, DEPTH, HEADS)
-        self.redraw = nn.Linear(dim, FINE + BASIS)
+        self.narrow = nn.Linear(dim, WIDTH)
+        self.chooser = Chooser(WIDTH, DEPTH, HEADS)
+        self.redraw = nn.Linear(WIDTH, FINE + BASIS)
         nn.init.zeros_(self.redraw.weight)
         nn.init.zeros_(self.redraw.bias)
 
@@ -57,6 +58,7 @@ class Pupil(nn.Module):
         Returns:
             Logits of the target [B, h, w], and of each thing that it is meant, [B, K].
         """
+        proposals = proposals._replace(features=self.narrow(proposals.features))
         choice = self.chooser(proposals, self.chooser.listen(tokens, token_mask), image_index)
         filters, windows = self.redraw(choice.halfway).split((FINE, BASIS), 2)
         best, which = choice.meant.topk(PAINTED, 1)  # [B, M]

@@ -38,6 +38,8 @@ from ivm_ros.models.proposals import draw, Proposals
 from ivm_ros.models.text import pad_states, TextEncoder
 
 STRIDE = 4
+THINGS = 10  # in a picture, at most
+KEPT = 16  # proposals of a picture, the likeliest
 PICTURES = 16  # looked at in one pass
 
 
@@ -102,14 +104,14 @@ def see(folders: Sequence[Path], checkpoint: Checkpoint, encoder: TextEncoder, p
     kept: list[list[Row]] = []
     for place in scenes.order(rng):
         rows = [row for row in scenes.rows(*place) if row.found and row.mask and row.labels]
-        if rows:
+        if rows and len(rows[0].extra['things']) <= THINGS:
             count = min(sentences, len(rows))
             kept.append([rows[index] for index in rng.permutation(len(rows))[:count]])
         if len(kept) == pictures:
             break
     if len(kept) < pictures:
         raise DatasetError(f'{", ".join(map(str, folders))}: wanted {pictures} pictures with '
-                           f'labelled things, got {len(kept)}')
+                           f'1 to {THINGS} labelled things, got {len(kept)}')
     net = checkpoint.net.eval()
     looks = [_look(net, [rows[0] for rows in kept[start:start + PICTURES]])
              for start in range(0, pictures, PICTURES)]
@@ -129,9 +131,10 @@ def _look(net: CompactNet, rows: list[Row]) -> dict[str, torch.Tensor]:
                 for image in (decode_image(row.image) for row in rows)]
     images = normalise(np.stack(canvases), torch.device('cpu'))
     found = net.proposer(images, net.backbone(images))
-    return {'filters': found.filters.clone(), 'windows': found.windows.clone(),
-            'pixels': F.avg_pool2d(found.pixels, 2).half(), 'features': found.features.clone(),
-            'places': found.places.clone(), 'pairs': found.pairs.clone()}
+    kept = torch.tensor([*range(KEPT), -1])  # and the robot
+    return {'filters': found.filters[:, kept[:-1]], 'windows': found.windows[:, kept[:-1]],
+            'pixels': F.avg_pool2d(found.pixels, 2).half(), 'features': found.features[:, kept],
+            'places': found.places[:, kept], 'pairs': found.pairs[:, kept][:, :, kept]}
 
 
 def small(mask: np.ndarray, net: CompactNet) -> torch.Tensor:
