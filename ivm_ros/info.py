@@ -108,7 +108,8 @@ def _weights(weights: str) -> Facts:
     path = weights_path(weights)
     checkpoint = load_checkpoint(path)
     origin = 'named' if weights else f'promoted: {name}' if (name := current_name()) else NONE
-    return {'origin': origin, 'path': str(path), 'bytes': path.stat().st_size, 'sha256': checkpoint.hash,
+    return {'origin': origin, 'path': str(path), 'bytes': path.stat().st_size,
+            'sha256': checkpoint.hash,
             'generator': checkpoint.info.get('generator'),
             'config': checkpoint.info.get('config', {}),
             'provenance': checkpoint.info.get('provenance', {}),

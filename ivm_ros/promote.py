@@ -15,8 +15,8 @@
 `ivm promote`: new weights are put to use where they are not worse than those in use.
 
 Both mask every picture of the held-out sets. What counts is the difference a sample, so that
-pictures that are hard for both do not blur it; intervals are bootstrapped over images. Worse means:
-on some set the interval lies below zero, or the mean over all samples does.
+pictures that are hard for both do not blur it; intervals are bootstrapped over images. Worse means
+that on some set the interval lies below zero, or the mean over all samples does.
 """
 
 from collections.abc import Iterator, Sequence

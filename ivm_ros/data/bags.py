@@ -52,11 +52,11 @@ class Bag:
             topic, asked = self._topics(bag.topics)
             links = [link for link in bag.connections if link.topic in (topic, asked)]
             for link, stamp, raw in bag.messages(links, start=after[1] if after else None):
+                message: Any = bag.deserialize(raw, link.msgtype)
                 if link.topic == asked:
-                    text = instruction_of(bag.deserialize(raw, link.msgtype).data,
-                                          f'{self.path} {asked}')
-                    continue
-                yield Frame(0, stamp, text, bag.deserialize(raw, link.msgtype))
+                    text = instruction_of(message.data, f'{self.path} {asked}')
+                else:
+                    yield Frame(0, stamp, text, message)
 
     def _topics(self, topics: dict[str, Any]) -> tuple[str, str]:
         """Find the topics of pictures and of instructions; the second is '' without one."""

@@ -14,7 +14,7 @@
 """
 Pictures of an episode before they become rows: which to read, which to keep.
 
-What a recording says of itself is not believed: a picture's size is looked up before it is decoded.
+A picture's size is looked up before it is decoded: a few bytes can claim a picture of any size.
 """
 
 from collections.abc import Iterator
@@ -101,11 +101,11 @@ def picture_of(message: Any) -> bytes:
 
 
 def _from_file(data: bytes) -> bytes:
-    """Look at the header first: a few bytes can claim a picture of any size."""
+    """Look at the header of a picture file, then read it."""
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as header:
             kind, (width, height), turned = header.format, header.size, bool(header.getexif())
-    except Exception as error:  # noqa: BLE001 - Pillow fails in many ways on hostile bytes
+    except Exception as error:  # Pillow fails in many ways on hostile bytes
         raise PictureError(f'{len(data)} bytes are no {", ".join(FORMATS)} picture, or one that '
                            f'is too large ({" ".join(str(error).split())})') from error
     if width * height > MOST:

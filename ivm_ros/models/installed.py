@@ -14,8 +14,8 @@
 """
 Which weights are used where none are named: the promoted ones, else the shipped ones.
 
-`$XDG_DATA_HOME/ivm_ros/weights` (`~/.local/share/...`) holds a folder a set of weights, and the file
-`current` with the name of the one in use. What is there is whole, and never changed.
+`$XDG_DATA_HOME/ivm_ros/weights` (`~/.local/share/...`) holds a folder a set of weights, and the
+file `current` with the name of the one in use. What is there is whole, and never changed.
 """
 
 from collections.abc import Mapping
@@ -133,10 +133,10 @@ def install(checkpoint: Path, name: str, report: Mapping[str, Any]) -> Path:
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
-        for source, target in ((checkpoint, part / FILE),
-                               (checkpoint.with_suffix('.json'), part / f'{Path(FILE).stem}.json')):
+        for suffix in ('.safetensors', '.json'):
+            target = (part / FILE).with_suffix(suffix)
             with replace_file(target) as copy:  # for its fsync: a rename must not come first
-                shutil.copyfile(source, copy)
+                shutil.copyfile(checkpoint.with_suffix(suffix), copy)
         with replace_file(part / REPORT) as text:
             text.write_text(json.dumps({**report, 'promoted': f'{now:%Y-%m-%d %H:%M} UTC'},
                                        indent=2) + '\n')
