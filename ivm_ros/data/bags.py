@@ -51,12 +51,18 @@ class Bag:
         with _opened(self.path) as bag:
             topic, asked = self._topics(bag.topics)
             links = [link for link in bag.connections if link.topic in (topic, asked)]
+            waiting: tuple[int, Any] | None = None  # for an instruction of the same stamp
             for link, stamp, raw in bag.messages(links, start=after[1] if after else None):
                 message: Any = bag.deserialize(raw, link.msgtype)
+                if waiting and stamp > waiting[0]:
+                    yield Frame(0, waiting[0], text, waiting[1])
+                    waiting = None
                 if link.topic == asked:
                     text = instruction_of(message.data, f'{self.path} {asked}')
                 else:
-                    yield Frame(0, stamp, text, message)
+                    waiting = stamp, message
+            if waiting:
+                yield Frame(0, waiting[0], text, waiting[1])
 
     def _topics(self, topics: dict[str, Any]) -> tuple[str, str]:
         """Find the topics of pictures and of instructions; the second is '' without one."""

@@ -120,11 +120,12 @@ def import_episodes(config: EpisodesConfig) -> Path:
             progress.advance(task)
     done = {path.stem: json.loads(path.read_text())
             for path in sorted((folder / DONE).glob('*.json'))}
-    total = Counter[str]()
-    for about in done.values():
-        total.update({name: about[name] for name in ('rows', *LEFT_OUT)})
-    write_info(folder, {**_settings(config), **total, 'seed': 0, 'words': [], 'recordings': done,
-                        'command': shlex.join(['ivm', *sys.argv[1:]]), 'versions': versions()})
+    write_info(folder, {
+        **_settings(config), 'rows': sum(about['rows'] for about in done.values()),
+        'left_out': {reason: sum(about[reason] for about in done.values())
+                     for reason in LEFT_OUT},
+        'seed': 0, 'words': [], 'recordings': done, 'versions': versions(),
+        'command': shlex.join(['ivm', *sys.argv[1:]])})
     return folder
 
 
@@ -168,8 +169,7 @@ def _rows(recording: Recording, config: EpisodesConfig, name: str, place: Place
         slot = frame.series, (frame.stamp - place.start) // period
         if slot <= place.slot:
             continue
-        place.slot = slot
-        picture = _wanted(frame, config, place)
+        picture = _wanted(frame, slot, config, place)
         if picture is None:
             continue
         place.counts['rows'] += 1
@@ -180,8 +180,14 @@ def _rows(recording: Recording, config: EpisodesConfig, name: str, place: Place
                          'slot': slot[1], 'counts': dict(place.counts)})
 
 
-def _wanted(frame: Frame, config: EpisodesConfig, place: Place) -> bytes | None:
-    """Give the picture of a frame that is to be kept; count one that is not."""
+def _wanted(frame: Frame, slot: tuple[int, int], config: EpisodesConfig, place: Place
+            ) -> bytes | None:
+    """
+    Give the picture of a frame that is to be kept; count one that is not.
+
+    Its interval is used up by a picture that says something, be it alike; not by one without an
+    instruction, or one that cannot be read.
+    """
     if not frame.text:
         place.counts['unasked'] += 1
         return None
@@ -191,7 +197,7 @@ def _wanted(frame: Frame, config: EpisodesConfig, place: Place) -> bytes | None:
         place.counts['unreadable'] += 1
         place.reason = place.reason or str(error)
         return None
-    seen = thumbnail(picture)
+    place.slot, seen = slot, thumbnail(picture)
     if (place.seen is not None and frame.text == place.text
             and difference(seen, place.seen) <= config.alike and config.alike > 0):
         place.counts['alike'] += 1
