@@ -204,4 +204,3 @@ def _print_shelf() -> None:
         table.add_row('*' if item.current else '', item.name, str(report.get('promoted', '')),
                       str(report.get('candidate', ''))[:12], told)
     Console().print(table)
-

@@ -115,7 +115,6 @@ def test_every_storage_gives_the_pictures_and_the_instruction_in_force(tmp_path,
     assert len({row.image_id for row in rows}) == 4
 
 
-
 def test_before_the_first_instruction_nothing_is_taken(tmp_path):
     """A message at a picture's own stamp is in force, wherever it lies; an empty one ends it."""
     film = sorted([*filmed(1), (.3, ASKED, said('take the cup')), (.6, ASKED, said(' '))],
@@ -170,7 +169,7 @@ def test_sizes_and_encodings_may_change_and_what_is_unreadable_is_counted(tmp_pa
     film = [(0, ASKED, said('take it')), (0, f'{CAMERA}/compressed', packed(kept)),
             (1, f'{CAMERA}/compressed', packed(kept[:-200])),
             (2, f'{CAMERA}/compressed', packed(b'no picture'))]
-    rows = rows_of(tmp_path / 'second', write_bag(tmp_path / 'packed', film), image=CAMERA)
+    rows = rows_of(tmp_path / 'second', write_bag(tmp_path / 'packed', film), camera=CAMERA)
     assert [row.image for row in rows] == [kept]  # byte by byte what the camera wrote
     assert read_info(tmp_path / 'second' / 'out')['left_out']['unreadable'] == 2
 
@@ -180,9 +179,9 @@ def bomb():
     def chunk(kind, data):
         return struct.pack('>I', len(data)) + kind + data + struct.pack(
             '>I', zlib.crc32(kind + data))
-    return (b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', 60_000, 60_000, 8, 2,
-                                                               0, 0, 0))
-            + chunk(b'IDAT', zlib.compress(b'')) + chunk(b'IEND', b''))
+    head = struct.pack('>IIBBBBB', 60_000, 60_000, 8, 2, 0, 0, 0)
+    return (b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', head) + chunk(b'IDAT', zlib.compress(b''))
+            + chunk(b'IEND', b''))
 
 
 def one(message, topic=CAMERA):
@@ -197,13 +196,13 @@ def huge():
 
 
 @pytest.mark.parametrize(('film', 'settings', 'words'), [
-    (one(raw(picture(0)), '/left'), {'image': '/right'}, r'on /right, which it lacks.*on /left'),
-    (one(said('x')), {'image': CAMERA}, r'which is std_msgs/msg/String; .* on no topic'),
+    (one(raw(picture(0)), '/left'), {'camera': '/right'}, r'on /right, which it lacks.*on /left'),
+    (one(said('x')), {'camera': CAMERA}, r'which is std_msgs/msg/String; .* on no topic'),
     ([*one(raw(picture(0)), '/left'), *one(raw(picture(0)), '/right')], {},
      r'wanted pictures on an image topic, of which there has to be one; .*/left, /right'),
     (filmed(1), {}, r'on /instruction, which it lacks; .* on no topic: .*--text'),
     ([*filmed(1), (0, '/task', said('x'))], {}, 'such messages on /task: set --instruction'),
-    ([*filmed(1), (0, ASKED, raw(picture(0)))], {'image': CAMERA, 'text': 'take it'},
+    ([*filmed(1), (0, ASKED, raw(picture(0)))], {'camera': CAMERA, 'text': 'take it'},
      'on /instruction, which is sensor_msgs/msg/Image'),
     ([*filmed(1), (5, ASKED, said('late'))], {},
      'no instruction came before any of 10 pictures; .*--text'),
@@ -249,7 +248,7 @@ def test_episodes_of_the_simulation(tmp_path):
     write_episode(tmp_path / 'pick', Episode(
         5, 'pick', 'few', 'pick up the red cup', True, np.zeros((10, 15), np.float32),
         np.zeros((10, 7), np.float32), front, front, labels, (2,)), 10)
-    rows = rows_of(tmp_path, tmp_path / 'pick', image=VIEWS['front'], every=0.2)
+    rows = rows_of(tmp_path, tmp_path / 'pick', camera=VIEWS['front'], every=0.2)
     assert [row.image for row in rows] == list(front[::2])
     assert {row.instruction for row in rows} == {'pick up the red cup'}
 

@@ -35,7 +35,7 @@ PROGRAMS = {'bench', 'bench_cost', 'bench_flops', 'bench_models', 'bench_node', 
 # What each part of ivm_ros may import, itself aside. A new module gets a line here.
 MAY_IMPORT = {
     'config': set(),
-    'encodings': set(),
+    'pixel_formats': set(),
     'files': set(),
     'processes': set(),
     'sample': set(),
@@ -47,10 +47,10 @@ MAY_IMPORT = {
     'deploy': GROUND | {'image'},
     'models': GROUND | {'image'},
     'masker': GROUND | {'image', 'deploy', 'models'},
-    'data': GROUND | {'encodings', 'image', 'language', 'work'},
+    'data': GROUND | {'pixel_formats', 'image', 'language', 'work'},
     'train': GROUND | {'image', 'models', 'data', 'language'},
     'evaluate': GROUND | {'image', 'draw', 'deploy', 'models', 'data', 'masker'},
-    'nodes': GROUND | {'encodings', 'image', 'draw', 'deploy', 'masker'},
+    'nodes': GROUND | {'pixel_formats', 'image', 'draw', 'deploy', 'masker'},
 }
 MAY_IMPORT.update(dict.fromkeys(PROGRAMS, {*MAY_IMPORT, *PROGRAMS} - {'nodes'}))
 SIM_MAY_IMPORT = ('config', 'data', 'deploy', 'draw', 'files', 'image', 'language', 'masker',

@@ -53,8 +53,8 @@ class EpisodesConfig:
         metavar='BAG...', help_behavior_hint='', help=(
             'Bags of ROS 2 (folder, .mcap, .db3) or ROS 1, or folders of LeRobot v3.'))] = ()
     out: Annotated[str, Doc('Folder to write; finished shards in it are kept.')] = ''
-    image: Annotated[str, Doc(
-        'Topic of the pictures (LeRobot: feature); empty: the only one.')] = ''
+    camera: Annotated[str, tyro.conf.arg(name='image', help=(
+        'Topic of the pictures (LeRobot: feature); empty: the only one.'))] = ''
     instruction: Annotated[str, Doc('Topic of the instructions.')] = '/instruction'
     text: Annotated[str, Doc('Instruction where the recording has none.')] = ''
     every: Annotated[float, Range(0, 3600), Doc(
@@ -225,10 +225,10 @@ def _open(config: EpisodesConfig, path: Path) -> Recording:
     if not path.exists():
         raise DatasetError(f'no bag and no folder {path}')
     if is_lerobot(path):
-        return LeRobot(path, config.image, config.text)
+        return LeRobot(path, config.camera, config.text)
     from ivm_ros.data.bags import Bag  # needs rosbags, which LeRobot's folders do not
 
-    return Bag(path, config.image, config.instruction, ' '.join(config.text.split()))
+    return Bag(path, config.camera, config.instruction, ' '.join(config.text.split()))
 
 
 def _name(path: Path) -> str:

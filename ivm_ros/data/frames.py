@@ -28,7 +28,7 @@ from PIL import Image
 
 from ivm_ros.data.labelled import LONGEST, MOST
 from ivm_ros.data.shards import DatasetError, decode_image, encode_image
-from ivm_ros.encodings import ConvertError, to_rgb
+from ivm_ros.pixel_formats import ConvertError, to_rgb
 
 CELLS = 16  # of a thumbnail's side
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP')

@@ -138,7 +138,7 @@ def install(checkpoint: Path, name: str, report: Mapping[str, Any]) -> Path:
             with replace_file(target) as copy:  # for its fsync: a rename must not come first
                 shutil.copyfile(checkpoint.with_suffix(suffix), copy)
         with replace_file(part / REPORT) as text:
-            text.write_text(json.dumps({**report, 'promoted': f'{now:%Y-%m-%d %H:%M} UTC'},
+            text.write_text(json.dumps({**report, 'promoted': f'{now:%Y-%m-%d %H:%M:%S} UTC'},
                                        indent=2) + '\n')
         part.rename(path.parent)
     finally:

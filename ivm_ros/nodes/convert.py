@@ -14,7 +14,7 @@
 """
 ROS images to NumPy and back.
 
-The usual encodings are read by `ivm_ros.encodings`, the rest goes to cv_bridge where it is
+The usual encodings are read by `ivm_ros.pixel_formats`, the rest goes to cv_bridge where it is
 installed and works.
 """
 
@@ -28,8 +28,8 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from ivm_ros import encodings
-from ivm_ros.encodings import ConvertError, LAYOUTS, nothing, unknown
+from ivm_ros import pixel_formats
+from ivm_ros.pixel_formats import ConvertError, LAYOUTS, nothing, unknown
 
 FROM_RGB = {'rgb8': None, 'bgr8': cv2.COLOR_RGB2BGR, 'rgba8': cv2.COLOR_RGB2RGBA,
             'bgra8': cv2.COLOR_RGB2BGRA, 'mono8': cv2.COLOR_RGB2GRAY}
@@ -38,14 +38,14 @@ FROM_RGB = {'rgb8': None, 'bgr8': cv2.COLOR_RGB2BGR, 'rgba8': cv2.COLOR_RGB2RGBA
 def to_rgb(message: Image | CompressedImage, remark: Callable[[str], None] = nothing
            ) -> np.ndarray:
     """
-    Read a picture; see `ivm_ros.encodings.to_rgb`.
+    Read a picture; see `ivm_ros.pixel_formats.to_rgb`.
 
     Raises:
         ConvertError: Nothing readable; says what was wanted, what came and what to do.
     """
     if not hasattr(message, 'format') and message.encoding not in LAYOUTS:
         return _by_cv_bridge(message)
-    return encodings.to_rgb(message, remark)
+    return pixel_formats.to_rgb(message, remark)
 
 
 def _by_cv_bridge(message: Image) -> np.ndarray:

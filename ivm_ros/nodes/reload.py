@@ -14,8 +14,8 @@
 """
 `~/reload`: the weights of a running node give way to those on disk, between two frames.
 
-Loading takes seconds, so it happens in a thread of its own while frames go on with the old weights;
-what fails to load, or to mask a first picture, never reaches a frame.
+Loading takes a second or more, so it happens in a thread of its own while frames go on with the
+old weights; what fails to load, or to mask a first picture, never reaches a frame.
 """
 
 from collections.abc import Callable
@@ -66,16 +66,18 @@ class Reload:
             response.success = False
             response.message = 'no weights are loaded yet: configure loads them'
             return response
-        response.success, response.message = self._finish(old, await self._load())
+        new = await self._load()
+        response.success, response.message = self._finish(old, new or 'loading was given up')
         if response.success:  # rclpy wants one severity a line of source
             self._node.get_logger().info(f'reload: {response.message}')
         else:
             self._node.get_logger().error(f'reload: {response.message}')
         return response
 
-    def _load(self) -> Future:
+    def _load(self) -> 'Future[Masker | str]':  # quoted: no generic in Jazzy
         """Start loading; the result is the model, or a sentence that says why there is none."""
-        future, config = Future(), self._config()
+        future: Future[Masker | str] = Future()
+        config = self._config()
 
         def work() -> None:
             made: Masker | str
