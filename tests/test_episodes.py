@@ -169,7 +169,7 @@ def test_sizes_and_encodings_may_change_and_what_is_unreadable_is_counted(tmp_pa
     film = [(0, ASKED, said('take it')), (0, f'{CAMERA}/compressed', packed(kept)),
             (1, f'{CAMERA}/compressed', packed(kept[:-200])),
             (2, f'{CAMERA}/compressed', packed(b'no picture'))]
-    rows = rows_of(tmp_path / 'second', write_bag(tmp_path / 'packed', film), camera=CAMERA)
+    rows = rows_of(tmp_path / 'second', write_bag(tmp_path / 'packed', film), pictures=CAMERA)
     assert [row.image for row in rows] == [kept]  # byte by byte what the camera wrote
     assert read_info(tmp_path / 'second' / 'out')['left_out']['unreadable'] == 2
 
@@ -196,13 +196,14 @@ def huge():
 
 
 @pytest.mark.parametrize(('film', 'settings', 'words'), [
-    (one(raw(picture(0)), '/left'), {'camera': '/right'}, r'on /right, which it lacks.*on /left'),
-    (one(said('x')), {'camera': CAMERA}, r'which is std_msgs/msg/String; .* on no topic'),
+    (one(raw(picture(0)), '/left'), {'pictures': '/right'},
+     r'on /right, which it lacks.*on /left'),
+    (one(said('x')), {'pictures': CAMERA}, r'which is std_msgs/msg/String; .* on no topic'),
     ([*one(raw(picture(0)), '/left'), *one(raw(picture(0)), '/right')], {},
      r'wanted pictures on an image topic, of which there has to be one; .*/left, /right'),
     (filmed(1), {}, r'on /instruction, which it lacks; .* on no topic: .*--text'),
     ([*filmed(1), (0, '/task', said('x'))], {}, 'such messages on /task: set --instruction'),
-    ([*filmed(1), (0, ASKED, raw(picture(0)))], {'camera': CAMERA, 'text': 'take it'},
+    ([*filmed(1), (0, ASKED, raw(picture(0)))], {'pictures': CAMERA, 'text': 'take it'},
      'on /instruction, which is sensor_msgs/msg/Image'),
     ([*filmed(1), (5, ASKED, said('late'))], {},
      'no instruction came before any of 10 pictures; .*--text'),
@@ -248,7 +249,7 @@ def test_episodes_of_the_simulation(tmp_path):
     write_episode(tmp_path / 'pick', Episode(
         5, 'pick', 'few', 'pick up the red cup', True, np.zeros((10, 15), np.float32),
         np.zeros((10, 7), np.float32), front, front, labels, (2,)), 10)
-    rows = rows_of(tmp_path, tmp_path / 'pick', camera=VIEWS['front'], every=0.2)
+    rows = rows_of(tmp_path, tmp_path / 'pick', pictures=VIEWS['front'], every=0.2)
     assert [row.image for row in rows] == list(front[::2])
     assert {row.instruction for row in rows} == {'pick up the red cup'}
 
@@ -322,6 +323,12 @@ def test_what_is_there_is_kept_and_more_can_follow(tmp_path, capsys):
     info = read_info(out)
     assert info['rows'] == 18 == len(list(read_rows(out)))
     assert list(info['recordings']) == ['a_b', 'first', 'third']
+    third = (out / 'third-00001.parquet').read_bytes()
+    (out / 'first-00000.parquet').unlink()
+    (out / 'third-00001.parquet').write_bytes(third[:-50])
+    import_episodes(config)
+    assert len(list(read_rows(out))) == 18
+    assert (out / 'third-00001.parquet').read_bytes() == third
     with pytest.raises(DatasetError, match=r'begun with every 0\.5, now asked for 1\.0'):
         import_episodes(replace(config, every=1.0))
     other = write_bag(tmp_path / 'else' / 'first', [(0, ASKED, said('b')), *filmed(1)])

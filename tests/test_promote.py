@@ -187,7 +187,7 @@ def test_installed_weights_are_never_changed(untrained):
 def test_other_weights_are_not_taken_in_silence(untrained):
     """Who promoted weights does not want the shipped ones when those are gone."""
     shutil.rmtree(install(untrained / 'compact.safetensors', 'mine', {}).parent)
-    with pytest.raises(CheckpointError, match="'mine' are gone .*ivm promote --rollback NAME"):
+    with pytest.raises(CheckpointError, match=r"'mine' are gone .*ivm promote --rollback NAME"):
         Masker()
     (weights_home() / 'current').write_text('../../../etc')
     with pytest.raises(CheckpointError, match='weights cannot be called'):

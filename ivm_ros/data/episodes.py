@@ -29,6 +29,8 @@ import sys
 from typing import Annotated, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import tyro
 
 from ivm_ros.config import check, ConfigError, Doc, Range
@@ -53,7 +55,7 @@ class EpisodesConfig:
         metavar='BAG...', help_behavior_hint='', help=(
             'Bags of ROS 2 (folder, .mcap, .db3) or ROS 1, or folders of LeRobot v3.'))] = ()
     out: Annotated[str, Doc('Folder to write; finished shards in it are kept.')] = ''
-    camera: Annotated[str, tyro.conf.arg(name='image', help=(
+    pictures: Annotated[str, tyro.conf.arg(name='image', help=(
         'Topic of the pictures (LeRobot: feature); empty: the only one.'))] = ''
     instruction: Annotated[str, Doc('Topic of the instructions.')] = '/instruction'
     text: Annotated[str, Doc('Instruction where the recording has none.')] = ''
@@ -133,26 +135,27 @@ def import_one(config: EpisodesConfig, bag: str) -> str:
     """Write what is missing of one recording; return its name."""
     recording = _open(config, Path(bag))
     folder, name = Path(config.out), _name(Path(bag))
-    done = folder / DONE / f'{name}.json'
+    done, shards = folder / DONE / f'{name}.json', _finished(folder, name)
     if done.is_file():
-        before = json.loads(done.read_text())['bytes']
-        if before != recording.bytes:
-            raise DatasetError(f'{folder} holds another {name}: of {before} bytes, {bag} has '
-                               f'{recording.bytes}; use another --out')
-        return name
-    shards = _finished(folder, name)
+        before = json.loads(done.read_text())
+        if before['bytes'] != recording.bytes:
+            raise DatasetError(f'{folder} holds another {name}: of {before["bytes"]} bytes, {bag} '
+                               f'has {recording.bytes}; use another --out')
+        if len(shards) == before['shards']:
+            return name
     place = _place_of(shards[-1]) if shards else Place()
     rows: list[Row] = []
     for row in _rows(recording, config, name, place):
         rows.append(row)
         if len(rows) == config.shard:
-            write_shard(folder / f'{name}-{len(shards):05d}.parquet', rows)
-            shards.append(folder / f'{name}-{len(shards):05d}.parquet')
+            shards.append(_shard(folder, name, len(shards)))
+            write_shard(shards[-1], rows)
             rows = []
     if rows:
-        write_shard(folder / f'{name}-{len(shards):05d}.parquet', rows)
+        shards.append(_shard(folder, name, len(shards)))
+        write_shard(shards[-1], rows)
     _check_counts(bag, place)
-    about = {'bytes': recording.bytes, 'rows': place.counts['rows'],
+    about = {'bytes': recording.bytes, 'rows': place.counts['rows'], 'shards': len(shards),
              **{reason: place.counts[reason] for reason in LEFT_OUT}}
     with replace_file(done) as part:
         part.write_text(json.dumps(about, indent=2) + '\n')
@@ -225,10 +228,10 @@ def _open(config: EpisodesConfig, path: Path) -> Recording:
     if not path.exists():
         raise DatasetError(f'no bag and no folder {path}')
     if is_lerobot(path):
-        return LeRobot(path, config.camera, config.text)
+        return LeRobot(path, config.pictures, config.text)
     from ivm_ros.data.bags import Bag  # needs rosbags, which LeRobot's folders do not
 
-    return Bag(path, config.camera, config.instruction, ' '.join(config.text.split()))
+    return Bag(path, config.pictures, config.instruction, ' '.join(config.text.split()))
 
 
 def _name(path: Path) -> str:
@@ -239,11 +242,19 @@ def _name(path: Path) -> str:
 
 
 def _finished(folder: Path, name: str) -> list[Path]:
-    """List the whole shards of a recording that is not finished, without a gap."""
+    """List the whole shards of a recording up to the first that is missing or torn."""
     found: list[Path] = []
-    while (path := folder / f'{name}-{len(found):05d}.parquet').is_file():
+    while (path := _shard(folder, name, len(found))).is_file():
+        try:
+            pq.read_metadata(path)
+        except (pa.ArrowInvalid, OSError):  # written anew
+            break
         found.append(path)
     return found
+
+
+def _shard(folder: Path, name: str, number: int) -> Path:
+    return folder / f'{name}-{number:05d}.parquet'
 
 
 def _place_of(shard: Path) -> Place:
