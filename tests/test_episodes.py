@@ -115,6 +115,31 @@ def test_every_storage_gives_the_pictures_and_the_instruction_in_force(tmp_path,
     assert len({row.image_id for row in rows}) == 4
 
 
+@pytest.mark.parametrize('plugin', StoragePlugin)
+def test_one_file_of_a_bag_will_do(tmp_path, plugin):
+    bag = write_bag(tmp_path / 'monday', [(0, ASKED, said('take it')), *filmed(1)], plugin)
+    file = next(file for file in bag.iterdir() if file.suffix in ('.mcap', '.db3'))
+    alone = file.rename(tmp_path / f'alone{file.suffix}')
+    rows = rows_of(tmp_path, alone)
+    assert [row.source for row in rows] == ['alone', 'alone']
+
+
+def test_bags_of_ros_1(tmp_path):
+    from rosbags.rosbag1 import Writer as Writer1
+
+    store = get_typestore(Stores.ROS1_NOETIC)
+    eye = store.types['std_msgs/msg/Header'](0, store.types['builtin_interfaces/msg/Time'](0, 0),
+                                             'eye')
+    messages = [(ASKED, store.types[TEXT]('take it')),
+                (CAMERA, store.types[IMAGE](eye, 48, 64, 'rgb8', 0, 192, picture(0).reshape(-1)))]
+    with Writer1(tmp_path / 'old.bag') as bag:
+        for topic, message in messages:
+            link = bag.add_connection(topic, message.__msgtype__, typestore=store)
+            bag.write(link, SECOND, store.serialize_ros1(message, message.__msgtype__))
+    row, = rows_of(tmp_path, tmp_path / 'old.bag')
+    assert row.instruction == 'take it' and decode_image(row.image).shape == (48, 64, 3)
+
+
 def test_before_the_first_instruction_nothing_is_taken(tmp_path):
     """A message at a picture's own stamp is in force, wherever it lies; an empty one ends it."""
     film = sorted([*filmed(1), (.3, ASKED, said('take the cup')), (.6, ASKED, said(' '))],
@@ -281,10 +306,17 @@ def test_lerobot_episodes_have_their_tasks(tmp_path):
     folder = write_lerobot(tmp_path / 'robot', pictures)
     (folder / 'images').mkdir()
     (folder / 'images' / '3.jpg').write_bytes(files[3])
-    rows = rows_of(tmp_path, folder, every=0.3)
+    rows = rows_of(tmp_path, folder, every=0.3, shard=2)
     assert [row.image for row in rows] == [files[step] for step in (0, 3, 6, 7, 10, 13)]
     assert [row.instruction for row in rows] == ['take the cup'] * 3 + ['take the plate'] * 3
     assert len({row.id for row in rows}) == 6
+    shards = sorted((tmp_path / 'out').glob('*.parquet'))
+    before = [path.read_bytes() for path in shards]
+    for left in range(3):  # it goes on behind any shard, in the middle of an episode too
+        for path in shards[left:]:
+            path.unlink()
+        rows_of(tmp_path, folder, every=0.3, shard=2)
+        assert [path.read_bytes() for path in shards] == before
 
 
 @pytest.mark.parametrize(('place', 'words'), [
