@@ -51,7 +51,7 @@ class CostConfig:
     """Settings of `ivm bench cost`."""
 
     out: Annotated[str, Doc('Folder to write: cost.json, cost.md, cost.png.')] = 'cost'
-    weights: Annotated[str, Doc('Checkpoint; empty for the shipped one.')] = ''
+    weights: Annotated[str, Doc('Checkpoint; empty for the one in use.')] = ''
     rounds: Annotated[int, Range(3, 10000), Doc('How often each case is timed.')] = 40
 
     def __post_init__(self) -> None:

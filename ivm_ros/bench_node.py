@@ -35,7 +35,7 @@ class NodeBench:
     `ivm_node`, a bare relay and a probe between them, in a namespace of their own.
 
     Args:
-        weights: Checkpoint, '' for the shipped one.
+        weights: Checkpoint, '' for the one in use.
         threads: Of the node.
         device: Of the node.
     """

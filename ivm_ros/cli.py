@@ -77,6 +77,9 @@ VERBS = {
     'data import': Verb('ivm_ros.data.importer', 'ImportConfig', 'import_dataset',
                         'Turn IVM-Mix-1M, COCO or RefCOCO files into a dataset.',
                         'ivm data import human.jsonl --layout ivm-mix --out data/human'),
+    'episodes import': Verb('ivm_ros.data.episodes', 'EpisodesConfig', 'import_episodes',
+                            'Turn bags or LeRobot folders into a dataset without masks.',
+                            'ivm episodes import bags/monday --out data/monday'),
     'data look': Verb('ivm_ros.data.look', 'LookConfig', 'look',
                       'Draw random samples of a dataset: a picture, or a page with --html.',
                       'ivm data look data/train --html'),
@@ -86,6 +89,9 @@ VERBS = {
     'eval grounding': Verb('ivm_ros.evaluate.grounding', 'GroundingConfig', 'main',
                            'Compare masks with a labelled dataset: IoU, found, per kind.',
                            'ivm eval grounding --data data/test --json grounding.json'),
+    'promote': Verb('ivm_ros.promote', 'PromoteConfig', 'promote',
+                    'Compare new weights with those in use, and put the better ones to use.',
+                    'ivm promote runs/next --data data/mine'),
     'eval splits': Verb('ivm_ros.evaluate.splits', 'SplitsConfig', 'evaluate_splits',
                         'Measure weights on all held-out splits: JSON, table, random failures.',
                         'ivm eval splits --data splits --out weights-report'),
@@ -106,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     name = next((name for name in VERBS if words[:name.count(' ') + 1] == name.split()), None)
     if name is None:
-        said = ' '.join(words[:2] if words[0] in ('eval', 'data') else words[:1])
+        said = ' '.join(words[:2] if words[0] in ('eval', 'data', 'episodes') else words[:1])
         hint = next((f' (did you mean {name!r}?)' for name in VERBS if name.startswith(said)),
                     nearest(said, VERBS))
         return _fail(f'ivm has no verb {said!r}{hint}; see "ivm --help"')

@@ -25,7 +25,8 @@ import torch
 from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.data.shards import decode_image, read_rows
 from ivm_ros.image import letterbox_of, Size, to_canvas
-from ivm_ros.models.checkpoint import load_checkpoint, SHIPPED
+from ivm_ros.models.checkpoint import load_checkpoint
+from ivm_ros.models.installed import weights_path
 from ivm_ros.models.onnx_export import example_inputs, INPUTS, write_graph
 from ivm_ros.models.onnx_int8 import quantise
 from ivm_ros.models.pixels import normalise
@@ -38,7 +39,7 @@ class ExportConfig:
     """Write a generator's network as an ONNX graph."""
 
     out: Annotated[str, Doc('File to write, .onnx.')] = 'compact.onnx'
-    weights: Annotated[str, Doc('Checkpoint; empty for the shipped one.')] = ''
+    weights: Annotated[str, Doc('Checkpoint; empty for the one in use.')] = ''
     format: Annotated[Literal['onnx'], Doc('Format to write.')] = 'onnx'
     quantize: Annotated[Literal['none', 'int8'], Doc(
         'int8: the backbone in 8 bits, by ranges seen on the pictures of --calibration.')] = 'none'
@@ -69,7 +70,7 @@ def export(config: ExportConfig) -> Path:
         OnnxError: The packages that write ONNX are missing.
     """
     path = Path(config.out)
-    checkpoint = load_checkpoint(Path(config.weights) if config.weights else SHIPPED)
+    checkpoint = load_checkpoint(weights_path(config.weights))
     pictures = []
     for picture in pictures_of(Path(config.calibration)) if config.calibration else ():
         pictures.append(picture)

@@ -40,7 +40,7 @@ class InfoConfig:
     """Settings of `ivm info`."""
 
     json: Annotated[bool, Doc('Print JSON instead of a table.')] = False
-    weights: Annotated[str, Doc('Checkpoint to describe; empty for the shipped one.')] = ''
+    weights: Annotated[str, Doc('Checkpoint to describe; empty for those in use.')] = ''
 
 
 def info(config: InfoConfig) -> int:
@@ -58,7 +58,7 @@ def collect(weights: str = '') -> dict[str, Facts]:
     Gather the facts, section by section; one that fails says so under 'error'.
 
     Args:
-        weights: Checkpoint to describe, '' for the shipped one.
+        weights: Checkpoint to describe, '' for those in use.
     """
     with _start('ivm_ros.nodes.about') as ros, _start('ivm_sim.gl') as gl:
         sections: dict[str, Callable[[], Facts]] = {
@@ -102,11 +102,14 @@ def _device() -> Facts:
 
 
 def _weights(weights: str) -> Facts:
-    from ivm_ros.models.checkpoint import load_checkpoint, SHIPPED
+    from ivm_ros.models.checkpoint import load_checkpoint
+    from ivm_ros.models.installed import current_name, NONE, weights_path
 
-    path = Path(weights) if weights else SHIPPED
+    path = weights_path(weights)
     checkpoint = load_checkpoint(path)
-    return {'path': str(path), 'bytes': path.stat().st_size, 'sha256': checkpoint.hash,
+    origin = 'named' if weights else f'promoted: {name}' if (name := current_name()) else NONE
+    return {'origin': origin, 'path': str(path), 'bytes': path.stat().st_size,
+            'sha256': checkpoint.hash,
             'generator': checkpoint.info.get('generator'),
             'config': checkpoint.info.get('config', {}),
             'provenance': checkpoint.info.get('provenance', {}),

@@ -29,10 +29,11 @@ import torch
 
 from ivm_ros.config import check, Doc, Range
 from ivm_ros.image import check_image, ImageError
-from ivm_ros.models.checkpoint import CheckpointError, load_checkpoint, SHIPPED
+from ivm_ros.models.checkpoint import CheckpointError, load_checkpoint
 from ivm_ros.models.compact_generator import CompactGenerator
 from ivm_ros.models.device import choose_device, choose_threads, DeviceError
 from ivm_ros.models.generator import Generator
+from ivm_ros.models.installed import weights_path
 from ivm_ros.models.onnx_export import OnnxError
 from ivm_ros.models.text import TextEncoder, TextEncoderError
 from ivm_ros.sample import Mask
@@ -52,7 +53,8 @@ class InstructionError(ValueError):
 class MaskerConfig:
     """What masks are made with."""
 
-    weights: Annotated[str, Doc('Checkpoint (.safetensors); empty for the shipped one.')] = ''
+    weights: Annotated[str, Doc(
+        'Checkpoint (.safetensors); empty: the promoted one, else the shipped one.')] = ''
     text_encoder: Annotated[str, Doc('Folder of the sentence encoder; empty to search.')] = ''
     device: Annotated[Literal['auto', 'cpu', 'cuda'], Doc('Where the network runs.')] = 'auto'
     threads: Annotated[int, Range(0, 256), Doc(
@@ -71,7 +73,7 @@ class MaskerConfig:
 
 class Masker:
     """
-    Masks images by sentences with the shipped weights, or others.
+    Masks images by sentences with the promoted or shipped weights, or others.
 
     Sets the number of threads of torch for the whole process (see `MaskerConfig.threads`).
 
@@ -89,7 +91,7 @@ class Masker:
         device = choose_device(config.device)
         self.threads = choose_threads(config.threads)
         torch.set_num_threads(self.threads)
-        checkpoint = load_checkpoint(Path(config.weights) if config.weights else SHIPPED)
+        checkpoint = load_checkpoint(weights_path(config.weights))
         encoder = TextEncoder(config.text_encoder, device)
         self.generator: Generator
         if config.runtime == 'onnx':

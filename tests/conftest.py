@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 import os
 from pathlib import Path
+import tempfile
 
 import numpy as np
 import pytest
@@ -34,6 +35,8 @@ for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'):
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 os.environ['HF_HUB_OFFLINE'] = '1'
 os.environ.pop('ROS_NAMESPACE', None)
+# Weights that the user has promoted are not those that are tested.
+os.environ['XDG_DATA_HOME'] = os.path.join(tempfile.gettempdir(), 'ivm_ros-tests-have-none')
 
 
 DOMAIN, _DOMAIN_LOCK = reserve_domain()

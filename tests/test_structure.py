@@ -31,10 +31,11 @@ PYTHON = sorted({ROOT / 'setup.py', *(
 
 GROUND = {'config', 'files', 'sample', 'version'}
 PROGRAMS = {'bench', 'bench_cost', 'bench_flops', 'bench_models', 'bench_node', 'cli', 'export',
-            'info', 'mask_files'}
+            'info', 'mask_files', 'promote'}
 # What each part of ivm_ros may import, itself aside. A new module gets a line here.
 MAY_IMPORT = {
     'config': set(),
+    'pixel_formats': set(),
     'files': set(),
     'processes': set(),
     'sample': set(),
@@ -46,12 +47,12 @@ MAY_IMPORT = {
     'deploy': GROUND | {'image'},
     'models': GROUND | {'image'},
     'masker': GROUND | {'image', 'deploy', 'models'},
-    'data': GROUND | {'image', 'language', 'work'},
+    'data': GROUND | {'pixel_formats', 'image', 'language', 'work'},
     'annotate': GROUND | {'image', 'language', 'work', 'data', 'masker', 'models'},
     'train': GROUND | {'image', 'models', 'data', 'language'},
-    'study': GROUND | {'image', 'draw', 'models', 'data', 'annotate', 'train', 'evaluate'},
+    'study': GROUND | {'image', 'work', 'models', 'data', 'annotate', 'train'},
     'evaluate': GROUND | {'image', 'draw', 'deploy', 'models', 'data', 'masker'},
-    'nodes': GROUND | {'image', 'draw', 'deploy', 'masker'},
+    'nodes': GROUND | {'pixel_formats', 'image', 'draw', 'deploy', 'masker'},
 }
 MAY_IMPORT.update(dict.fromkeys(PROGRAMS, {*MAY_IMPORT, *PROGRAMS} - {'nodes'}))
 SIM_MAY_IMPORT = ('config', 'data', 'deploy', 'draw', 'files', 'image', 'language', 'masker',

@@ -57,7 +57,7 @@ class GroundingConfig:
 
     data: Annotated[str, Doc('Dataset folder.')] = ''
     json: Annotated[str, Doc('Where to write the figures; empty for nowhere.')] = ''
-    weights: Annotated[str, Doc('Checkpoint; empty for the shipped one.')] = ''
+    weights: Annotated[str, Doc('Checkpoint; empty for the one in use.')] = ''
     images: Annotated[int, Range(0, None), Doc('Only the first so many images; 0 for all.')] = 0
     seed: Annotated[int, Range(0, None), Doc('Of the bootstrap.')] = 0
     record: Annotated[bool, Doc('Write the figures into the JSON beside the weights.')] = False

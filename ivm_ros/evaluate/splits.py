@@ -45,7 +45,7 @@ class SplitsConfig:
 
     data: Annotated[str, Doc('Folder of the splits.')] = 'splits'
     out: Annotated[str, Doc('Folder to write.')] = 'weights-report'
-    weights: Annotated[str, Doc('Checkpoint; empty for the shipped one.')] = ''
+    weights: Annotated[str, Doc('Checkpoint; empty for the one in use.')] = ''
     images: Annotated[int, Range(0, None), Doc('Only the first so many of each; 0: all.')] = 0
     failures: Annotated[int, Range(0, 1000), Doc('Failures of each split on the page.')] = 10
     seed: Annotated[int, Range(0, None), Doc('Of bootstrap and failures.')] = 0

@@ -114,7 +114,7 @@ def load_checkpoint(path: Path = SHIPPED) -> Checkpoint:
         CheckpointError: Missing, truncated, a pickle, or of another shape.
     """
     if not path.is_file():
-        raise CheckpointError(f'no weights at {path}; leave "weights" empty for the shipped ones '
+        raise CheckpointError(f'no weights at {path}; leave "weights" empty for those in use '
                               'or make some with "ivm train"')
     if path.suffix != '.safetensors':
         raise CheckpointError(f'{path}: wanted a .safetensors file, got {path.suffix or "no"} '

@@ -21,16 +21,15 @@ import gc
 import traceback
 from typing import Any
 
-import cv2
 from diagnostic_msgs.msg import DiagnosticArray
-import numpy as np
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.timer import Timer
 from std_msgs.msg import String
-from std_srvs.srv import SetBool
+from std_srvs.srv import SetBool, Trigger
 
 from ivm_ros.deploy import DeployConfig
 from ivm_ros.masker import Masker, MaskerConfig
@@ -40,6 +39,7 @@ from ivm_ros.nodes.masking import FrameMasker
 from ivm_ros.nodes.node_config import NodeConfig
 from ivm_ros.nodes.outputs import Outputs
 from ivm_ros.nodes.params import Parameters
+from ivm_ros.nodes.reload import load_masker, Reload
 from ivm_ros.nodes.stats import Stats
 from ivm_ros.nodes.stream import QUIET, Stream
 
@@ -67,9 +67,15 @@ class IvmNode(LifecycleNode):
         self._masker: Masker | None = None
         self._outputs: Outputs | None = None
         self._stream: Stream | None = None
+        self._frames: FrameMasker | None = None
         self._health = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._tick_timer = self._start_ticking()
         self.create_service(SetBool, '~/enable', self._enable)
+        reload = Reload(self, lambda: self._settings.get(MaskerConfig), lambda: self._masker,
+                        self._use)
+        # In a group of its own: while it waits for the weights, all others of its group wait.
+        self.create_service(Trigger, '~/reload', reload.answer,
+                            callback_group=MutuallyExclusiveCallbackGroup())
         self._listen_to_instruction()
         self.get_logger().info(SAFETY)
 
@@ -92,10 +98,7 @@ class IvmNode(LifecycleNode):
         """Load the model and advertise the topics."""
         config = self._settings.get(MaskerConfig)
         try:
-            self._masker = Masker(config)
-            cv2.setNumThreads(self._masker.threads)  # as torch: a team here would fight it
-            # The first call is slow: better now than on the first frame.
-            self._masker(np.zeros((480, 640, 3), np.uint8), 'pick up the cup')
+            self._masker = load_masker(config)
         except ValueError as error:
             return self._fail(str(error))
         except Exception as error:  # noqa: BLE001 - rclpy swallows what leaves a transition
@@ -111,6 +114,12 @@ class IvmNode(LifecycleNode):
         self.get_logger().info('inactive: nothing is masked or published until activated')
         return DONE
 
+    def _use(self, masker: Masker) -> None:
+        """Take another model; a frame at work is finished with the one it began with."""
+        self._masker = masker
+        if self._frames is not None:
+            self._frames.use(masker)
+
     def _fail(self, problem: str) -> TransitionCallbackReturn:
         self._masker, self._error = None, problem
         self.get_logger().error(
@@ -123,8 +132,8 @@ class IvmNode(LifecycleNode):
         if self._masker is None or self._outputs is None:
             return FAILED
         self._stats = Stats()
-        self._stream = Stream(self, self._settings, FrameMasker(self._masker), self._outputs,
-                              self._stats)
+        self._frames = FrameMasker(self._masker)
+        self._stream = Stream(self, self._settings, self._frames, self._outputs, self._stats)
         self._phase = 'active'
         self.get_logger().info(
             f'active: {self._stream.topic} -> {self._outputs.image.topic_name}, method '

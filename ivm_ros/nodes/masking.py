@@ -81,6 +81,10 @@ class FrameMasker:
         self._last_mask: tuple[str, Mask] | None = None
         self._last_picture: Picture | None = None
 
+    def use(self, masker: Callable[[np.ndarray, str], Mask]) -> None:
+        """Mask with another model from the next message on; one at work keeps its own."""
+        self._masker = masker
+
     def __call__(self, message: Image | CompressedImage, node: NodeConfig, deploy: DeployConfig,
                  show: bool = True) -> Frame:
         """

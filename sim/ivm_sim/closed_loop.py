@@ -52,7 +52,7 @@ class LoopConfig:
         'Policy of "ivm-sim clone" (.safetensors); none: the shipped one of that camera.')] = None
     camera: Annotated[Literal['raw', 'masked'], Doc('What the policy sees.')] = 'masked'
     method: Annotated[MethodName, Doc('How the mask is shown.')] = 'overlay'
-    masker: Annotated[str, Doc('Checkpoint of the masker; empty for the shipped one.')] = ''
+    masker: Annotated[str, Doc('Checkpoint of the masker; empty for the one in use.')] = ''
     episodes: Annotated[int, Range(1), Doc('Episodes to play.')] = 5
     out: Annotated[Path, Doc('Folder for closed_loop.json and logs.')] = Path('closed_loop')
     sim: Annotated[SimConfig, Doc('Task, clutter, seed and pace.')] = field(

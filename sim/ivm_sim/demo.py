@@ -59,7 +59,7 @@ class DemoConfig:
     width: Annotated[int, Range(64, 1920), Doc('Of the picture.')] = CameraConfig.width
     height: Annotated[int, Range(64, 1080), Doc('Of the picture.')] = CameraConfig.height
     out: Annotated[Path, Doc('Folder for figures, pictures and logs.')] = Path('demo')
-    weights: Annotated[str, Doc('Checkpoint of the masker; empty for the shipped one.')] = ''
+    weights: Annotated[str, Doc('Checkpoint of the masker; empty for the one in use.')] = ''
     method: Annotated[str, Doc('How the mask is shown: overlay, blur, grayscale, ...')] = 'overlay'
     profile: Annotated[Literal['shared-memory', 'default'], Doc(
         'Fast DDS profile: shared memory that pictures fit into (config/fastdds.xml), or what '

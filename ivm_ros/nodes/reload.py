@@ -1,0 +1,106 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+`~/reload`: the weights of a running node give way to those on disk, between two frames.
+
+Loading takes a second or more, so it happens in a thread of its own while frames go on with the
+old weights; what fails to load, or to mask a first picture, never reaches a frame.
+"""
+
+from collections.abc import Callable
+from threading import Thread
+
+import cv2
+import numpy as np
+from rclpy.node import Node
+from rclpy.task import Future
+from std_srvs.srv import Trigger
+
+from ivm_ros.masker import Masker, MaskerConfig
+
+
+def load_masker(config: MaskerConfig) -> Masker:
+    """
+    Load a model and mask a first picture: the first call is slow, better now than on a frame.
+
+    Raises:
+        ValueError: As `Masker` does.
+    """
+    masker = Masker(config)
+    cv2.setNumThreads(masker.threads)  # as torch: a team here would fight it
+    masker(np.zeros((480, 640, 3), np.uint8), 'pick up the cup')
+    return masker
+
+
+class Reload:
+    """
+    The service; rclpy takes `answer` as its callback.
+
+    Args:
+        node: Its executor goes on with other work meanwhile.
+        config: Gives what to load.
+        current: Gives the model in use, None where none is loaded.
+        use: Takes the new one; called by the executor.
+    """
+
+    def __init__(self, node: Node, config: Callable[[], MaskerConfig],
+                 current: Callable[[], Masker | None], use: Callable[[Masker], None]) -> None:
+        self._node, self._config, self._current, self._use = node, config, current, use
+
+    async def answer(self, request: Trigger.Request, response: Trigger.Response
+                     ) -> Trigger.Response:
+        """Load the weights and use them; say which, or why not."""
+        old = self._current()
+        if old is None:
+            response.success = False
+            response.message = 'no weights are loaded yet: configure loads them'
+            return response
+        new = await self._load()
+        response.success, response.message = self._finish(old, new or 'loading was given up')
+        if response.success:  # rclpy wants one severity a line of source
+            self._node.get_logger().info(f'reload: {response.message}')
+        else:
+            self._node.get_logger().error(f'reload: {response.message}')
+        return response
+
+    def _load(self) -> 'Future[Masker | str]':  # quoted: no generic in Jazzy
+        """Start loading; the result is the model, or a sentence that says why there is none."""
+        future: Future[Masker | str] = Future()
+        config = self._config()
+
+        def work() -> None:
+            made: Masker | str
+            try:
+                made = load_masker(config)
+            except Exception as error:  # noqa: BLE001 - the old weights stay, whatever it is
+                known = isinstance(error, ValueError)
+                made = str(error) if known else f'{type(error).__name__}: {error}'
+            future.set_result(made)
+            if self._node.executor is not None:
+                self._node.executor.wake()
+
+        Thread(target=work, name='reload', daemon=True).start()
+        return future
+
+    def _finish(self, old: Masker, new: Masker | str) -> tuple[bool, str]:
+        if isinstance(new, str):
+            return False, f'the weights in use stay ({_short(old)}): {new}'
+        if self._current() is not old:
+            return False, 'the node was configured anew meanwhile, nothing is changed'
+        self._use(new)
+        return True, f'weights {new.info["weights"]} ({_short(old)} before, {_short(new)} now)'
+
+
+def _short(masker: Masker) -> str:
+    return str(masker.info['sha256'])[:12]
