@@ -140,7 +140,7 @@ def test_the_floors_are_of_all_kinds_that_name_things():
 
 
 @pytest.mark.parametrize(('kind', 'floor'), [
-    ('pair', .85), ('relation', .85), ('all', .85), ('list', .75), ('not', .75)])
+    ('pair', .95), ('relation', .95), ('all', .96), ('list', .92), ('not', .95)])
 def test_roles_survive_a_mistyped_word_in_every_sentence(kind, floor):
     """The words then differ, so only the number of phrases of each role is compared."""
     good = total = 0
@@ -168,8 +168,8 @@ def test_roles_survive_a_mistyped_word_in_every_sentence(kind, floor):
     ('do not touch the vase', [('the vase', 'forbidden', 'vase')]),
     ('do not drop the vase', [('the vase', 'target', 'vase')]),
     ('the cup between the pan and the plate', [
-        ('the cup between the pan and the plate', 'target', 'cup'), ('the pan', 'reference', 'pan'),
-        ('the plate', 'reference', 'plate')]),
+        ('the cup between the pan and the plate', 'target', 'cup'),
+        ('the pan', 'reference', 'pan'), ('the plate', 'reference', 'plate')]),
     ('the nearest cup', [('the nearest cup', 'target', 'nearest cup')]),
     ('a red and white striped cup', [
         ('a red and white striped cup', 'target', 'red and white striped cup')]),

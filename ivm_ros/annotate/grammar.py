@@ -38,7 +38,7 @@ class GrammarParser:
         Raises:
             ParseError: There are no words in it.
         """
-        text = ' '.join(instruction.lower().replace('_', ' ').replace('’', "'").split())
+        text = ' '.join(instruction.lower().replace('_', ' ').replace('\u2019', "'").split())
         text = text.strip(' .?!,;"')
         if not text:
             raise ParseError(f'instruction: wanted a sentence, got {instruction!r}')

@@ -24,15 +24,16 @@ from ivm_ros.language.words import plural_of
 PUTS = ('put down', 'put', 'place', 'set down', 'set', 'lay', 'drop', 'stack', 'insert', 'store',
         'i want', 'gather', 'collect', 'pour', 'hang')
 MOVES = ('move', 'slide', 'push', 'pull', 'shift', 'transfer')
-BRINGS = ('take', 'bring', 'carry', 'deliver', 'bring me', 'pass me', 'pass', 'hand me', 'hand over',
-          'hand', 'get me', 'get', 'grab', 'pick up', 'pick out', 'pick', 'lift up', 'lift', 'fetch')
+BRINGS = ('take', 'bring', 'carry', 'deliver', 'bring me', 'pass me', 'pass', 'hand me',
+          'hand over', 'hand', 'get me', 'get', 'grab', 'pick up', 'pick out', 'pick', 'lift up',
+          'lift', 'fetch')
 OTHERS = (
     'give me', 'show me', 'reach for', 'point at', 'point to', 'touch', 'hold', 'keep holding',
     'keep', 'find', 'look at', 'look for', 'where is', 'where are', 'can you see', 'do you see',
     'i need', 'i would like', "i'd like", 'grasp', 'turn on', 'turn off', 'turn', 'locate',
-    'remove', 'move the gripper to', 'go to', 'focus on', 'clear away', 'clear', 'poke', 'release',
-    'let go of', 'lower', 'tidy up', 'open', 'close', 'wipe', 'clean', 'wash', 'use', 'cut', 'press',
-    'approach', 'select', 'shake', 'rotate', 'flip', 'squeeze', 'leave', 'avoid')
+    'remove', 'move the gripper to', 'go to', 'focus on', 'clear away', 'clear', 'poke',
+    'release', 'let go of', 'lower', 'tidy up', 'open', 'close', 'wipe', 'clean', 'wash', 'use',
+    'cut', 'press', 'approach', 'select', 'shake', 'rotate', 'flip', 'squeeze', 'leave', 'avoid')
 CAUTION = ('drop', 'let go of', 'release', 'lose', 'spill', 'break')
 """'Do not drop the cup' is about the cup; 'do not touch the cup' wants it left alone."""
 
@@ -43,9 +44,9 @@ def any_of(words: Iterable[str]) -> str:
 
 
 VERB = re.compile(rf'(?:{any_of((*PUTS, *MOVES, *BRINGS, *OTHERS))})(?= |$)')
-POLITE = re.compile(r"(?:(?:could|can|would|will) you(?! see)|please|kindly|now|first|try to|robot|"
-                    r"the robot (?:should|must)|you (?:should|must)|i want you to|let us|let's|"
-                    r'go and|and|then),? ')
+POLITE = re.compile(r'(?:(?:could|can|would|will) you(?! see)|please|kindly|now|first|try to|'
+                    r"robot|the robot (?:should|must)|you (?:should|must)|i want you to|let us|"
+                    r"let's|go and|and|then),? ")
 THANKS = re.compile(r',? (?:please|thanks|thank you|now)$')
 TAIL = re.compile(r',? (?:away|aside|forward|around|closer|down|up|back|again|to me|over|'
                   r'off the table|out of the way|to the side)$')
@@ -69,8 +70,8 @@ NOT = r"(?:do not|don't|never|i do not|i don't)"
 BUT = r'(?:but|except for|except|other than|apart from|besides|excluding)'
 REST = r'the rest|everything else|all the others|all others|the others'
 DENIALS = tuple(map(re.compile, (
-    r'(?P<take>(?:.* )?(?:everything|anything|whatever|(?:all|every) \w+)) (?:that )?(?:is|are) not '
-    r'(?P<leave>.+)',
+    r'(?P<take>(?:.* )?(?:everything|anything|whatever|(?:all|every) \w+)) (?:that )?'
+    r'(?:is|are) not (?P<leave>.+)',
     rf'(?:leave|keep) (?P<leave>.+?) and (?:take|remove|move|get|grab|pick up) (?P<take>{REST})',
     r'leave (?P<leave>.+?) (?:where (?:it|they) (?:is|are)|alone|there)(?: and |, )(?P<take>.+)',
     rf'{NOT} (?:want )?(?:(?:{VERB.pattern}) )?(?P<leave>.+?)(?:, but |, | but |; |\. )'

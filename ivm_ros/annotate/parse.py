@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""The first stage: which words of a sentence name what is acted on, where it goes, and the rest."""
+"""First stage: which words of a sentence name what is acted on, where it goes, and the rest."""
 
 from dataclasses import dataclass
 from typing import get_args, Literal, Protocol
