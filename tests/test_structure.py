@@ -47,6 +47,7 @@ MAY_IMPORT = {
     'models': GROUND | {'image'},
     'masker': GROUND | {'image', 'deploy', 'models'},
     'data': GROUND | {'image', 'language', 'work'},
+    'annotate': GROUND | {'image', 'language', 'work', 'data', 'masker', 'models'},
     'train': GROUND | {'image', 'models', 'data', 'language'},
     'evaluate': GROUND | {'image', 'draw', 'deploy', 'models', 'data', 'masker'},
     'nodes': GROUND | {'image', 'draw', 'deploy', 'masker'},
