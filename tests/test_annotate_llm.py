@@ -14,6 +14,7 @@
 """Language models: a real server on loopback that answers well, badly, slowly or not at all."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import json
 import pickle
@@ -26,7 +27,9 @@ import pytest
 from ivm_ros.annotate.llm import Llm, LlmConfig, LlmError, read_prompts
 from ivm_ros.annotate.llm_tasks import complicate, LlmParser, PHRASES
 from ivm_ros.annotate.parse import ParseError, Phrase
+from ivm_ros.annotate.pipeline import annotate, AnnotateConfig
 from ivm_ros.config import ConfigError
+from ivm_ros.data.shards import read_info, read_rows, write_info, write_shard
 
 SENTENCE = 'put the cup on the tray'
 GOOD = {'phrases': [{'text': 'the cup', 'role': 'target', 'name': 'cup'},
@@ -273,3 +276,22 @@ def test_an_empty_sentence_is_not_sent(server, make):
 def test_errors_travel_between_processes():
     error = pickle.loads(pickle.dumps(LlmError('slow', 'no answer', again=False)))  # noqa: S301
     assert (error.kind, error.again) == ('slow', False) and 'no answer' in str(error)
+
+
+def test_a_labelled_row_is_given_complex_sentences_too(server, toy_dataset, tmp_path):
+    texts = ['I could do with something square', 'hand me what is left of the sky']
+    server.plays = [(200, completion({'phrases': GOOD['phrases'][:1]}), 0),
+                    (200, completion({'instructions': texts}), 0)]
+    row = replace(next(read_rows(toy_dataset)), instruction='the cup', is_human=False)
+    write_shard(tmp_path / 'in' / 'shard-00000.parquet', [row])
+    write_info(tmp_path / 'in', read_info(toy_dataset))
+    config = AnnotateConfig(str(tmp_path / 'in'), str(tmp_path / 'out'), 'sim-truth', rewrites=2,
+                            llm=LlmConfig(server.url, 'm'))
+    made = list(read_rows(annotate(config)))
+    assert [other.instruction for other in made] == ['the cup', *texts]
+    assert [other.id for other in made] == [row.id, f'{row.id}w1', f'{row.id}w2']
+    assert {other.image_id for other in made} == {row.image_id}
+    assert {other.mask for other in made} == {made[0].mask} and made[0].found
+    assert made[1].extra['rewritten'] == 'the cup' and made[1].extra['parser'] == 'llm:m'
+    assert read_info(tmp_path / 'out')['rows'] == 3
+    assert list(read_rows(annotate(config))) == made and len(server.requests) == 2
