@@ -52,6 +52,7 @@ class Server:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
+
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
                 server.requests.append((self.path, dict(self.headers), body))

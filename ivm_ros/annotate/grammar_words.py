@@ -45,7 +45,7 @@ def any_of(words: Iterable[str]) -> str:
 
 VERB = re.compile(rf'(?:{any_of((*PUTS, *MOVES, *BRINGS, *OTHERS))})(?= |$)')
 POLITE = re.compile(r'(?:(?:could|can|would|will) you(?! see)|please|kindly|now|first|try to|'
-                    r"robot|the robot (?:should|must)|you (?:should|must)|i want you to|let us|"
+                    r'robot|the robot (?:should|must)|you (?:should|must)|i want you to|let us|'
                     r"let's|go and|and|then),? ")
 THANKS = re.compile(r',? (?:please|thanks|thank you|now)$')
 TAIL = re.compile(r',? (?:away|aside|forward|around|closer|down|up|back|again|to me|over|'
