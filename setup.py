@@ -108,7 +108,8 @@ setup(
     packages=[*find_packages(include=['ivm_ros', 'ivm_ros.*']), *find_packages('sim')],
     package_dir={'ivm_sim': 'sim/ivm_sim'},
     package_data={
-        'ivm_ros': ['py.typed', 'language/*.csv', 'data/assets/*', 'study/*.j2', 'weights/*'],
+        'ivm_ros': ['py.typed', 'language/*.csv', 'data/assets/*', 'study/*.j2', 'weights/*',
+                    'annotate/assets/*'],
         'ivm_sim': ['py.typed', 'assets/*', 'assets/*/*', 'weights/*'],
     },
     data_files=[

@@ -19,6 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 import multiprocessing
 from multiprocessing import util
 import os
+from threading import Thread
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -63,5 +64,18 @@ def in_processes(call: Callable[..., Made], jobs: Sequence[tuple[Any, ...]], wor
 
 
 def _leave_at_once() -> None:
-    """Have this worker end without the OpenGL driver's clean-up, which now and then hangs."""
+    """
+    Have this worker end at once: with its parent, and without the OpenGL driver's clean-up.
+
+    That one hangs now and then. And the workers of a parent that is killed wait for ever, for each
+    holds the other end of the pipe that the others read.
+    """
     util.Finalize(None, os._exit, (0,), exitpriority=-1000)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

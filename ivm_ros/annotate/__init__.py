@@ -11,3 +11,9 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+"""
+Annotation: experts label (image, sentence) pairs, and what they say becomes one soft mask.
+
+Stages, each with its own types: `parse` (sentence -> phrases with roles), `experts` (image and
+phrases -> candidate masks), `fuse` (candidates -> one mask), `pipeline` (shards in, shards out).
+"""

@@ -140,8 +140,16 @@ def _finished(plan: Plan, shard: int) -> bool:
 
 
 def _check(folder: Path, plan: Plan) -> None:
-    """Refuse to mix two datasets in one folder."""
-    settings = {'seed': plan.seed, 'shard': plan.shard, **plan.settings}
+    begin(folder, {'seed': plan.seed, 'shard': plan.shard, **plan.settings})
+
+
+def begin(folder: Path, settings: dict[str, Any]) -> None:
+    """
+    Keep the settings of a dataset, and refuse to mix two datasets in one folder.
+
+    Raises:
+        DatasetError: The folder was begun with other settings.
+    """
     path = folder / PLAN
     if not path.is_file():
         with replace_file(path) as part:

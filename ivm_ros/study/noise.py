@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-`ivm eval noise`: is DWSL better than the other ways to learn from labels of unlike quality?
+`ivm eval noise`: DWSL against the other ways to learn from labels of unlike quality.
 
 Labels of simulated scenes are spoilt as annotators spoil them (`annotate.noise`), a few are left
 as people would draw them, and every method learns from the same of them with the same seeds. What

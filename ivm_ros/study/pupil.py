@@ -77,7 +77,7 @@ def losses_of(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 @torch.inference_mode()
 def true_iou(pupil: Pupil, seen: Seen, chunk: int = 128) -> torch.Tensor:
-    """IoU of each sentence's mask with the truth, [N]."""
+    """Compare each sentence's mask with the truth; IoU, [N]."""
     ious = []
     for start in range(0, len(seen.picture), chunk):
         which = torch.arange(start, min(start + chunk, len(seen.picture)))
