@@ -26,6 +26,7 @@ from ivm_ros.evaluate.failures import Failures
 from ivm_ros.evaluate.grounding import (
     bootstrap, GroundingConfig, main, Score, summarise)
 from ivm_ros.evaluate.metrics import fit_of
+from ivm_ros.evaluate.proposals import evaluate_proposals, ProposalsConfig
 from ivm_ros.evaluate.references import hsv_words, keep_all
 from ivm_ros.evaluate.splits import evaluate_splits, SplitsConfig
 from ivm_ros.models.checkpoint import load_checkpoint, save_checkpoint
@@ -162,3 +163,16 @@ def test_data_must_be_named_and_labelled(tmp_path):
     write_info(tmp_path, {'seed': 900_000})
     with pytest.raises(DatasetError, match='1-1-0 has no mask'):
         main(GroundingConfig(str(tmp_path), weights=''))
+
+
+def test_the_best_choice_is_never_much_worse_than_the_chooser(toy_dataset, tmp_path, capsys):
+    path = tmp_path / 'proposals.json'
+    assert evaluate_proposals(ProposalsConfig(str(toy_dataset), json=str(path))) == 0
+    figures = json.loads(path.read_text())
+    assert figures['n'] == sum(row['n'] for row in figures['by_area']) == 72
+    assert figures['images'] == 24
+    # Squares of 24 pixels on a canvas of twice the size: the shipped weights see them well.
+    assert [row['n'] for row in figures['by_area']][:2] == [0, 0]
+    assert figures['best'] > .8 and figures['best'] > figures['chosen'] - .02
+    assert figures['wrong'] + figures['missed'] <= 1
+    assert 'with the best choice' in capsys.readouterr().out
