@@ -175,4 +175,4 @@ def test_the_best_choice_is_never_much_worse_than_the_chooser(toy_dataset, tmp_p
     assert [row['n'] for row in figures['by_area']][:2] == [0, 0]
     assert figures['best'] > .8 and figures['best'] > figures['chosen'] - .02
     assert figures['wrong'] + figures['missed'] <= 1
-    assert 'with the best choice' in capsys.readouterr().out
+    assert '72 sentences about 24 pictures' in capsys.readouterr().out
