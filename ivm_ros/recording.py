@@ -53,7 +53,7 @@ class RecorderConfig:
     max_megabytes: Annotated[float, Live(), Range(0.0, None), Doc(
         'Largest episode, 10^6 bytes; recording stops before. 0 = no limit.')] = 4000.0
     keep_free_megabytes: Annotated[float, Live(), Range(0.0, None), Doc(
-        'Recording stops when the disk has less left. 0 = no limit.')] = 1000.0
+        'Recording stops before the disk has less left.')] = 1000.0
     queue_megabytes: Annotated[float, Live(), Range(1.0, None), Doc(
         'Memory for pictures that wait for the disk; what comes beyond is dropped.')] = 64.0
 
@@ -119,7 +119,7 @@ def limit_reached(config: RecorderConfig, seconds: float, size: int, free: int) 
     if config.max_megabytes and size > config.max_megabytes * MEGABYTE:
         return f'max_megabytes = {config.max_megabytes:g} is full'
     if free < config.keep_free_megabytes * MEGABYTE:
-        return (f'the disk has {free / MEGABYTE:.0f} MB left, keep_free_megabytes = '
+        return (f'the disk has {max(0, free) / MEGABYTE:.0f} MB left, keep_free_megabytes = '
                 f'{config.keep_free_megabytes:g}')
     return ''
 

@@ -126,7 +126,7 @@ class RecorderNode(Node):
                                     lambda: 'it is read at start only')
         for line in self._settings.unknown(self):
             self.get_logger().warning(line)
-        config, listen = (self._settings.get(cls) for cls in (RecorderConfig, ListenConfig))
+        config, listen = self._settings.get(RecorderConfig), self._settings.get(ListenConfig)
         self._recording: Recording | None = None
         self._error = self._text = ''
         self._running = False  # until somebody was told how the recording ended

@@ -214,18 +214,21 @@ def test_a_full_disk_stops_the_recording_and_not_the_node(graph, tmp_path):
     with small_disk(tmp_path / 'disk', '6m') as disk:
         made = Recorder(graph, disk / 'bags', queue_megabytes=1.0)
         made.start()
-        made.show(20, 1024)  # 3 MB
+        made.show(20)
         made.hear(pictures__image=1)
-        made.show(20, 1024)
+        with pytest.raises(OSError, match='No space'), (disk / 'other').open('wb', 0) as other:
+            while True:
+                other.write(bytes(4096))
         said = made.hear(level='error')
         assert 'No space left' in said['message'] and said['state'] == 'failed'
         answer = made.ask('stop')
         assert not answer.success and 'No space left' in answer.message
         part, = leftovers(disk / 'bags')
         shutil.rmtree(part)
+        (disk / 'other').unlink()
         assert graph.change('/ivm_recorder', keep_free_megabytes=2.0).successful
         bag = made.start()  # now it ends before the disk does
-        made.show(20, 1024)
+        made.show(20, 1024)  # 3 MB
         made.hear(pictures__image=1)
         made.show(20, 1024)
         assert 'keep_free_megabytes = 2' in made.hear(state='idle', level='warn')['message']
