@@ -219,6 +219,7 @@ def test_a_full_disk_stops_the_recording_and_not_the_node(graph, tmp_path):
         with pytest.raises(OSError, match='No space'), (disk / 'other').open('wb', 0) as other:
             while True:
                 other.write(bytes(4096))
+        made.show(20)
         said = made.hear(level='error')
         assert 'No space left' in said['message'] and said['state'] == 'failed'
         answer = made.ask('stop')
