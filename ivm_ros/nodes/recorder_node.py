@@ -201,7 +201,9 @@ class RecorderNode(Node):
                        ) -> Trigger.Response:
         recording = self._recording
         if recording is None or not self._running:
-            response.message = self._error or 'nothing is being recorded: call start'
+            last = self._error or (f'the last: {recording.sentence()}' if recording else
+                                   'call start')
+            response.message = f'nothing is being recorded; {last}'
             return response
         recording.close()
         await self._end_of(recording)
