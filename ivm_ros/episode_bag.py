@@ -50,11 +50,10 @@ class EpisodeBag:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        try:
-            from rosbags.rosbag2 import StoragePlugin, Writer
-            from rosbags.typesys import get_typestore, Stores
-        except ImportError as error:
-            raise BagError('writing bags needs "pip install rosbags"') from error
+        load_rosbags()
+        from rosbags.rosbag2 import StoragePlugin, Writer
+        from rosbags.typesys import get_typestore, Stores
+
         self.path = _free_path(folder, name)
         self.part = folder / PART.format(self.path.name)
         self._store = get_typestore(Stores.ROS2_JAZZY)  # the same messages in later releases
@@ -100,6 +99,20 @@ class EpisodeBag:
         """Delete what was written."""
         self.leave()
         shutil.rmtree(self.part, ignore_errors=True)
+
+
+def load_rosbags() -> None:
+    """
+    Load what writes bags, which takes most of a second; better not when an episode begins.
+
+    Raises:
+        BagError: It is missing.
+    """
+    try:
+        import rosbags.rosbag2
+        import rosbags.typesys  # noqa: F401
+    except ImportError as error:
+        raise BagError('writing bags needs "pip install rosbags"') from error
 
 
 def leftovers(folder: Path) -> list[Path]:

@@ -42,7 +42,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from ivm_ros.config import check, ConfigError, Doc, Range
-from ivm_ros.episode_bag import BagError, leftovers
+from ivm_ros.episode_bag import BagError, leftovers, load_rosbags
 from ivm_ros.nodes.convert import to_compressed, to_rgb
 from ivm_ros.nodes.outputs import image_qos
 from ivm_ros.nodes.params import Parameters
@@ -129,6 +129,11 @@ class RecorderNode(Node):
         config, listen = self._settings.get(RecorderConfig), self._settings.get(ListenConfig)
         self._recording: Recording | None = None
         self._error = self._text = ''
+        try:
+            load_rosbags()
+        except BagError as error:  # the start will fail; it is said now
+            self._error = str(error)
+            self.get_logger().error(self._error)
         self._running = False  # until somebody was told how the recording ended
         self._cameras = [CameraTopic(self, topic, listen, self._on_picture)
                          for topic in config.images]
