@@ -126,6 +126,7 @@ setup(
             'ivm = ivm_ros.cli:main',
             'ivm-sim = ivm_sim.cli:main',
             'ivm_node = ivm_ros.nodes.ivm_node:main',
+            'ivm_recorder = ivm_ros.nodes.recorder_node:main',
             'image_player = ivm_ros.nodes.image_player:main',
             'camera_node = ivm_sim.nodes.camera_node:main',
             'recorder_node = ivm_sim.nodes.recorder_node:main',

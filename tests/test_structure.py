@@ -40,6 +40,8 @@ MAY_IMPORT = {
     'processes': set(),
     'sample': set(),
     'version': set(),
+    'episode_bag': GROUND,
+    'recording': GROUND | {'episode_bag'},
     'draw': GROUND,
     'image': GROUND,
     'language': GROUND,
@@ -52,7 +54,8 @@ MAY_IMPORT = {
     'train': GROUND | {'image', 'models', 'data', 'language'},
     'study': GROUND | {'image', 'work', 'models', 'data', 'annotate', 'train'},
     'evaluate': GROUND | {'image', 'draw', 'deploy', 'models', 'data', 'masker'},
-    'nodes': GROUND | {'pixel_formats', 'image', 'draw', 'deploy', 'masker'},
+    'nodes': GROUND | {'pixel_formats', 'image', 'draw', 'deploy', 'masker', 'episode_bag',
+                       'recording'},
 }
 MAY_IMPORT.update(dict.fromkeys(PROGRAMS, {*MAY_IMPORT, *PROGRAMS} - {'nodes'}))
 SIM_MAY_IMPORT = ('config', 'data', 'deploy', 'draw', 'files', 'image', 'language', 'masker',

@@ -65,14 +65,16 @@ def show_arguments(file: str, folder: Path) -> str:
     ('sim.launch.py', ['seed', 'rate', 'instruction', 'method', 'device', 'namespace',
                        'params_file']),
     ('closed_loop.launch.py', ['camera', 'weights', 'task', 'clutter', 'seed', 'episodes', 'pace',
-                               'method', 'device', 'params_file'])])
+                               'method', 'device', 'params_file']),
+    ('recorder.launch.py', ['images', 'instruction_topic', 'folder', 'rate', 'jpeg_quality',
+                            'namespace', 'params_file'])])
 def test_arguments_are_documented(file, names, tmp_path):
     """Every argument has a description; that of the method comes from its config class."""
     text = show_arguments(file, tmp_path)
     parts = dict(part.split("':\n", 1) for part in text.split("\n    '")[1:])
     assert set(names) <= set(parts)
     assert 'no description' not in text
-    if file != 'closed_loop.launch.py':
+    if file in ('ivm.launch.py', 'sim.launch.py'):
         method = next(option for option in options(DeployConfig) if option.name == 'method')
         assert method.help in parts['method']
 
