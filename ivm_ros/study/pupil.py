@@ -23,6 +23,7 @@ from ivm_ros.train.losses import bce_loss, dice_loss
 
 WIDTH, DEPTH, HEADS = 64, 2, 4
 PAINTED = 8  # likeliest things that are painted
+SURE = 1.0  # logit of the best guess, at least, where masks are compared with the truth
 
 
 class Pupil(nn.Module):
@@ -66,6 +67,8 @@ class Pupil(nn.Module):
             take(each(known, image_index) + change, which)
             for known, change in ((proposals.filters, filters), (proposals.windows, windows)))
         masks = draw(filters, windows, each(proposals.pixels, image_index), proposals.curves)
+        if not self.training:  # the best guess is shown, however unsure: something is in view
+            best = torch.cat((best[:, :1].clamp_min(SURE), best[:, 1:]), 1)
         return torch.minimum(masks, best[:, :, None, None]).amax(1), choice.meant
 
 
@@ -79,6 +82,7 @@ def losses_of(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def true_iou(pupil: Pupil, seen: Seen, chunk: int = 128) -> torch.Tensor:
     """Compare each sentence's mask with the truth; IoU, [N]."""
     ious = []
+    pupil.eval()
     for start in range(0, len(seen.picture), chunk):
         which = torch.arange(start, min(start + chunk, len(seen.picture)))
         pictures, index = seen.picture[which].unique(return_inverse=True)
