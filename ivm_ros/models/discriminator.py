@@ -19,7 +19,7 @@ shows, and how likely it is that the sentence means each. That it weighs labels 
 (its figure of the two stages), where a language model reads the masked picture. That it is told
 what a generator thinks of the label comes from DWBC (arXiv 2207.10050), which the paper builds on.
 The form is ours and small on purpose: with features of things and words it knew 300 human labels
-by heart after 200 steps, and was worth nothing on others (`docs/results/dwsl.md`).
+by heart after 200 steps, and was worth nothing on others (`docs/dev/plan.md`).
 """
 
 from typing import NamedTuple

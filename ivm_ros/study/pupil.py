@@ -17,12 +17,11 @@ import torch
 from torch import nn
 
 from ivm_ros.models.chooser import Chooser, each
-from ivm_ros.models.proposals import BASIS, draw, FINE, Proposals, take
+from ivm_ros.models.proposals import BASIS, draw, FINE, Proposals
 from ivm_ros.study.seen import Seen
 from ivm_ros.train.losses import bce_loss, dice_loss
 
 WIDTH, DEPTH, HEADS = 64, 2, 4
-PAINTED = 8  # likeliest things that are painted
 SURE = 1.0  # logit of the best guess, at least, where masks are compared with the truth
 
 
@@ -62,14 +61,14 @@ class Pupil(nn.Module):
         proposals = proposals._replace(features=self.narrow(proposals.features))
         choice = self.chooser(proposals, self.chooser.listen(tokens, token_mask), image_index)
         filters, windows = self.redraw(choice.halfway).split((FINE, BASIS), 2)
-        best, which = choice.meant.topk(PAINTED, 1)  # [B, M]
-        filters, windows = (
-            take(each(known, image_index) + change, which)
-            for known, change in ((proposals.filters, filters), (proposals.windows, windows)))
-        masks = draw(filters, windows, each(proposals.pixels, image_index), proposals.curves)
+        masks = draw(each(proposals.filters, image_index) + filters,
+                     each(proposals.windows, image_index) + windows,
+                     each(proposals.pixels, image_index), proposals.curves)  # [B, K, h, w]
+        meant = choice.meant
         if not self.training:  # the best guess is shown, however unsure: something is in view
-            best = torch.cat((best[:, :1].clamp_min(SURE), best[:, 1:]), 1)
-        return torch.minimum(masks, best[:, :, None, None]).amax(1), choice.meant
+            best, which = meant.max(1, keepdim=True)
+            meant = meant.scatter(1, which, best.clamp_min(SURE))
+        return torch.minimum(masks, meant[:, :, None, None]).amax(1), choice.meant
 
 
 def losses_of(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
