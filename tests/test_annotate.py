@@ -106,7 +106,7 @@ def test_the_command_line_labels_a_dataset_that_training_reads(scenes, tmp_path,
     info, before = read_info(out), read_info(scenes)
     assert all(info[name] == before[name] for name in ('seed', 'words', 'rows', 'kinds', 'found'))
     assert info['annotated']['experts'] == ['sim-truth'] and info['mean_score'] == 1
-    assert info['command'].startswith('ivm ')
+    assert info['command'].split()[0] == 'ivm'
     batch = Batches(Scenes([out]), (96, 128), 2, 2, AugmentConfig(), 0)[0]
     assert batch.found.shape == (4,)
 

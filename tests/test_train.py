@@ -195,7 +195,8 @@ def run_until(settings: TrainConfig, steps: int) -> None:
     """Train in a process that is killed after some steps, as a power cut would."""
     code = f"""
 import os
-from ivm_ros.train.config import AugmentConfig, CompactConfig, LossConfig, TrainConfig
+from ivm_ros.train.config import (
+    AugmentConfig, CompactConfig, DwslConfig, LossConfig, TrainConfig)
 from ivm_ros.train.loop import train
 from ivm_ros.train.state import Run
 save = Run.save
