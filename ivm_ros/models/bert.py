@@ -14,7 +14,7 @@
 """
 BERT's encoder from PyTorch's own layers, for the frozen sentence encoder.
 
-`transformers` has it too, but importing that takes seconds and 250 MiB in every node
+`transformers` has it too, but importing that takes 240 MiB in every node
 (`docs/results/weights.md`). A test holds that both give the same states.
 """
 

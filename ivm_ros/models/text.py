@@ -87,7 +87,7 @@ class TextEncoder:
         device: Where states are wanted.
         cache: How many sentences to keep.
         dtype: What it computes in; states are float32 anyway. bfloat16 moves a state by 1 %
-            (the norm of the difference) and takes 40 % of the time on a CPU with AMX.
+            (the norm of the difference) and takes half the time on a CPU with AMX.
     """
 
     def __init__(self, folder: str = '', device: torch.device | str = 'cpu',

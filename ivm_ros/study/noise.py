@@ -38,10 +38,10 @@ from ivm_ros.study.methods import learn, METHODS, Task
 from ivm_ros.study.pupil import true_iou
 from ivm_ros.study.report import write_report
 from ivm_ros.study.seen import annotate_badly, see, Seen
-from ivm_ros.train.dwsl import DwslConfig, Weight
+from ivm_ros.train.dwsl import DwslConfig, Form, Weight
 from ivm_ros.work import in_processes, progress_of
 
-DWSL = {'dwsl_two_stage': 'two_stage', 'dwsl_joint': 'joint'}
+DWSL: dict[str, Form] = {'dwsl_two_stage': 'two_stage', 'dwsl_joint': 'joint'}
 SHARES, GRID = (.02, .05, .10, .20), ('all_labels', 'human_only')
 
 
@@ -98,7 +98,7 @@ class Trial:
     on: str
     human: float
     noise: str
-    weight: str = 'clip'
+    weight: Weight = 'clip'
 
     @property
     def name(self) -> str:
@@ -177,7 +177,7 @@ def make_task(config: NoiseConfig, trial: Trial, seen: Seen) -> tuple[Task, torc
     labels = torch.where(human[:, None, None], seen.truth, noisy)
     bad = torch.tensor([kind != 'true' for kind in kinds]) & ~human
     form = DWSL.get(trial.method, 'two_stage')
-    dwsl = DwslConfig(form=form, weight=trial.weight, steps=max(1, config.size[1]))  # type: ignore
+    dwsl = DwslConfig(form=form, weight=trial.weight, steps=config.size[1])
     return Task(seen, labels, human.float(), float(bad.sum() / (~human).sum()), config.size[1],
                 64, 1e-3, dwsl), bad
 

@@ -51,7 +51,7 @@ def write_report(path: Path, settings: dict[str, Any], tuned: Sequence[Run], run
     """
     figures = figures_of(settings, tuned, runs, cells, form)
     with replace_file(path) as part:
-        part.write_text(json.dumps(figures, indent=1) + '\n')
+        part.write_text(json.dumps(figures, indent=1, allow_nan=False) + '\n')
     import jinja2
 
     text = (files('ivm_ros.study') / 'noise.html.j2').read_text(encoding='utf-8')
@@ -70,7 +70,7 @@ def figures_of(settings: dict[str, Any], tuned: Sequence[Run], runs: Sequence[Ru
                for name in LABELS if any(run['method'] == name for run in runs)}
     ious = {name: np.array(method['iou']) for name, method in methods.items()}
     gap = ious['clean_ceiling'] - ious['all_labels']
-    regained = {name: _mean_and_interval((ious[name] - ious['all_labels']) / gap)
+    regained = {name: _mean_and_interval((ious[name] - ious['all_labels'])[gap > 0] / gap[gap > 0])
                 for name in ious if name not in ('clean_ceiling', 'all_labels')}
     ahead = {name: _mean_and_interval(ious[form] - ious[name])
              for name in ('human_only', 'co_teaching', 'self_paced', 'small_loss', 'balanced')}
@@ -100,9 +100,11 @@ def _method(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _mean_and_interval(values: np.ndarray) -> dict[str, Any]:
-    """Mean and 95 % interval by Student's t over seeds; none for a single one."""
+    """Mean and 95 % interval by Student's t over seeds; None for what too few seeds say."""
     from scipy import stats
 
+    if not len(values):  # of a share of the gap, where there is none
+        return {'mean': None, 'ci95': [None, None]}
     mean = float(values.mean())
     if len(values) < 2:
         return {'mean': mean, 'ci95': [None, None]}
