@@ -230,7 +230,7 @@ def test_balanced_batches_are_half_human(mixed, toy_dataset):
         per_image = [human[places == place].max() for place in range(8)]
         assert sum(per_image) == 4
         assert sum(per_image[::2]) == 2  # each of two processes has both kinds
-    with pytest.raises(DatasetError, match='people labelled and others, got 0 and 24'):
+    with pytest.raises(DatasetError, match=r'balanced wanted .* others, got 0 and 24'):
         Batches(Scenes([toy_dataset]), (96, 128), 8, 3, None, 0, balanced=True)[0]
 
 
@@ -240,6 +240,11 @@ def config(data: Path, out: Path, **changes) -> TrainConfig:
         'data': (str(data),), 'out': str(out), 'steps': 4, 'images': 4, 'sentences': 3,
         'warmup': 2, 'save_every': 2, 'log_every': 1, 'threads': 1, 'init': str(SHIPPED),
         'method': 'dwsl', 'dwsl': DwslConfig('joint', steps=3), **changes})
+
+
+def test_dwsl_wants_both_kinds_of_labels(toy_dataset, tmp_path):
+    with pytest.raises(DatasetError, match=r'method dwsl wanted .* and others, got 0 and 24'):
+        train(config(toy_dataset, tmp_path / 'run'))
 
 
 def test_dwsl_wants_eyes():

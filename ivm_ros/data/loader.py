@@ -107,6 +107,18 @@ class Scenes:
         first, last = self._groups[shard][group]
         return self._open[shard][first:last]
 
+    def need_both_kinds(self, what: str) -> None:
+        """
+        Check that there are images that people labelled, and others.
+
+        Raises:
+            DatasetError: There are only ones of a kind; `what` wanted both.
+        """
+        human = sum(map(sum, self._human))
+        if human in (0, len(self)):
+            raise DatasetError(f'{what} wanted images that people labelled (is_human) and others, '
+                               f'got {human} and {len(self) - human}')
+
     def balanced(self, order: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """
         Let images that people labelled and others alternate, as many as there were before.
@@ -117,11 +129,9 @@ class Scenes:
         Raises:
             DatasetError: There are only ones of a kind.
         """
+        self.need_both_kinds('balanced')
         human = [image for image in order if self._human[image[0]][image[1]]]
         machine = [image for image in order if not self._human[image[0]][image[1]]]
-        if not human or not machine:
-            raise DatasetError(f'balanced wanted images that people labelled and others, got '
-                               f'{len(human)} and {len(machine)}')
         pairs = [(human[place % len(human)], machine[place % len(machine)])
                  for place in range((len(order) + 1) // 2)]
         turned = [image for place, pair in enumerate(pairs)

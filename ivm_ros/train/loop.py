@@ -69,9 +69,12 @@ def train(config: TrainConfig) -> Path:
     encoder = TextEncoder(config.text_encoder, device, SENTENCES_KEPT)
     reader = encoder if config.text_precision == 'float32' else TextEncoder(
         config.text_encoder, device, SENTENCES_KEPT, torch.bfloat16)
+    scenes = Scenes(folders)
+    if config.method == 'dwsl':
+        scenes.need_both_kinds('method dwsl')
     with team(device) as workers:
         run = new_run(config, encoder, device, vocabulary, workers)
-        _train(run, encoder, reader, config, Scenes(folders), workers)
+        _train(run, encoder, reader, config, scenes, workers)
         if workers.rank == 0:
             kept = Scenes([Path(folder) for folder in config.validation])
             margins = tune_margins(run.average, encoder, kept) if config.validation else {}
