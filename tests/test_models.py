@@ -31,7 +31,9 @@ from ivm_ros.models.backbone import (
 from ivm_ros.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, SHIPPED
 from ivm_ros.models.compact import CompactConfig, CompactNet, FAINT
 from ivm_ros.models.pixels import normalise
-from ivm_ros.models.text import file_hash, find_text_encoder, TextEncoder, TextEncoderError
+from ivm_ros.models.sentence_store import SentenceStore, StoreError
+from ivm_ros.models.text import (
+    DIM, file_hash, find_text_encoder, TextEncoder, TextEncoderError)
 
 SMALL = CompactConfig(height=64, width=96, dim=32, depth=1, heads=2)
 
@@ -197,6 +199,29 @@ def test_a_known_sentence_costs_nothing(encoder):
     for _ in range(100):
         encoder(['take the very green duck'])
     assert (time.perf_counter() - started) / 100 < 1e-3
+
+
+def test_kept_sentences_are_read_and_not_encoded_again(tmp_path, encoder):
+    first = TextEncoder(kept=str(tmp_path))
+    said = ['take the mug', 'where is the plate?']
+    states, mask = first(said)
+    assert torch.allclose(states, encoder(said)[0], atol=2e-2, rtol=1e-3)
+    second = TextEncoder(kept=str(tmp_path))
+    del second._model  # what is kept needs no encoder
+    again, same = second(said[::-1])
+    assert torch.equal(again, states.flip(0)) and torch.equal(same, mask.flip(0))
+    with pytest.raises(AttributeError):
+        second(['a sentence that nobody kept'])
+    store = SentenceStore(next(tmp_path.glob('*.sqlite')), DIM)
+    assert len(store) == 2 and len(store.get([str(number) for number in range(2000)])) == 0
+
+
+def test_what_is_no_store_is_refused(tmp_path):
+    (tmp_path / 'x.sqlite').write_text('picture of a cat' * 100)
+    with pytest.raises(StoreError, match=r'x\.sqlite: no file of encoded sentences'):
+        SentenceStore(tmp_path / 'x.sqlite', DIM)
+    with pytest.raises(StoreError, match='choose another folder'):
+        SentenceStore(tmp_path / 'x.sqlite' / 'under_a_file.sqlite', DIM)
 
 
 def test_states_tell_left_from_right(encoder):

@@ -35,8 +35,8 @@ from ivm_ros.data.loader import Arrays, Batches, Scenes
 from ivm_ros.files import replace_file
 from ivm_ros.models.checkpoint import load_checkpoint, SHIPPED
 from ivm_ros.models.compact import at_least_one, CompactNet, paint
+from ivm_ros.models.outlines import draw
 from ivm_ros.models.pixels import normalise
-from ivm_ros.models.proposals import draw
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.version import commit
 
@@ -97,7 +97,7 @@ def _compare(net: CompactNet, encoder: TextEncoder, arrays: Arrays
     index, target = torch.from_numpy(arrays.image_index), torch.from_numpy(arrays.target)
     proposals = net.proposer(images, net.backbone(images))
     choice = net.chooser(proposals, net.chooser.listen(*encoder(arrays.sentences)), index)
-    masks = draw(proposals.filters, proposals.windows, proposals.pixels, proposals.curves)
+    masks = draw(proposals.outlines, proposals.pixels, proposals.curves)
     pixels = (masks > 0).float()[index].flatten(2)  # [B, K, P]
     inside = (pixels @ (target > .5).float().flatten(1)[:, :, None]).squeeze(2)
     meant = torch.where(inside > INSIDE * pixels.sum(2).clamp_min(1), SURE, NEVER)

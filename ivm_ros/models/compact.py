@@ -33,7 +33,8 @@ from torch import nn
 from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.models.backbone import MobileNetPyramid
 from ivm_ros.models.chooser import Choice, Chooser, each, Heard
-from ivm_ros.models.proposals import draw, Proposals, Proposer, take
+from ivm_ros.models.outlines import draw
+from ivm_ros.models.proposals import Proposals, Proposer, take
 
 MASK_STRIDE = 2
 FAINT = -8.0  # logit below which a thing is not worth painting
@@ -99,11 +100,10 @@ def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
     count = (meant.shape[1] if torch.compiler.is_exporting() else
              int((meant + (thing - pixel) > FAINT).sum(1).max().clamp_min(1)))
     best, which = meant.topk(count, 1)  # [B, M]
-    filters, windows = (take(each(values, image_index), which)
-                        for values in (proposals.filters, proposals.windows))
+    outlines = take(each(proposals.outlines, image_index), which)
     pixels = each(proposals.pixels, image_index)
     with torch.autocast(meant.device.type, enabled=False):
-        masks = draw(filters, windows, pixels, proposals.curves)  # [B, M, h/2, w/2]
+        masks = draw(outlines, pixels, proposals.curves)  # [B, M, h/2, w/2]
     # min(mask + pixel, meant + thing), with one sum less over all pixels.
     least = torch.minimum(masks, (best + thing - pixel)[:, :, None, None]).amax(1)
     return (least + pixel) * sharpness

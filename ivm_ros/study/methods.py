@@ -93,7 +93,7 @@ def learn(task: Task, method: str, seed: int) -> Learnt:
 
 def _fit(task: Task, method: str, seed: int, scores: torch.Tensor | None) -> Learnt:
     torch.manual_seed(seed)
-    pupils = [Pupil(task.seen.features.shape[2]) for _ in range(1 + (method == 'co_teaching'))]
+    pupils = [Pupil(task.seen) for _ in range(1 + (method == 'co_teaching'))]
     optimizers = [torch.optim.AdamW(pupil.parameters(), lr=task.rate, weight_decay=.02, fused=True)
                   for pupil in pupils]
     judge = Judge(task.dwsl) if method == 'dwsl_joint' else None

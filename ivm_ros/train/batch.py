@@ -34,7 +34,8 @@ def to_batch(arrays: Arrays, encoder: TextEncoder) -> Batch:
     planes = {name: torch.from_numpy(getattr(arrays, name)).to(device)
               for name in ('image_index', 'target', 'robot', 'valid', 'found', 'weight',
                            'human', 'labels', 'heat', 'owners', 'names', 'roles', 'labelled')}
-    return Batch(normalise(arrays.images, device), tokens, mask, **planes)
+    forgotten = torch.from_numpy(arrays.forgotten[:, :mask.shape[1]]).to(device)
+    return Batch(normalise(arrays.images, device), tokens, mask, forgotten, **planes)
 
 
 def vocabulary_of(infos: Sequence[dict[str, Any]]) -> tuple[str, ...]:

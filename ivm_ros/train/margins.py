@@ -28,7 +28,8 @@ import torch
 
 from ivm_ros.data.loader import Batches, Scenes
 from ivm_ros.models.compact import at_least_one, CompactNet, paint
-from ivm_ros.models.proposals import draw, Proposals
+from ivm_ros.models.outlines import draw
+from ivm_ros.models.proposals import Proposals
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.sample import Batch
 from ivm_ros.train.batch import to_batch
@@ -100,8 +101,7 @@ def _look(net: CompactNet, encoder: TextEncoder, batches: Batches) -> Iterator[S
 def _all_painted(seen: Seen) -> Iterator[tuple[tuple[float, float], torch.Tensor]]:
     """Give what `paint` gives for all margins, up to sharpness; what takes long is done once."""
     index, shown = seen.batch.image_index, seen.proposals
-    masks = draw(shown.filters[index], shown.windows[index], shown.pixels[index],
-                 shown.curves)  # [B, K, h/2, w/2]
+    masks = draw(shown.outlines, shown.pixels, shown.curves)[index]  # [B, K, h/2, w/2]
     by_shift: dict[float, list[tuple[float, float]]] = {}
     for margins in product(PIXELS, THINGS):
         by_shift.setdefault(round(margins[1] - margins[0], 6), []).append(margins)
