@@ -75,7 +75,7 @@ VERBS = {
                   'Train a generator on dataset folders, or go on with a stopped run.',
                   'ivm train --data data/train --validation data/validation --out runs/compact'),
     'data import': Verb('ivm_ros.data.importer', 'ImportConfig', 'import_dataset',
-                        'Turn IVM-Mix-1M, COCO or RefCOCO files into a dataset.',
+                        'Turn labels of IVM-Mix-1M, COCO, RefCOCO, CVAT, ... into a dataset.',
                         'ivm data import human.jsonl --layout ivm-mix --out data/human'),
     'episodes import': Verb('ivm_ros.data.episodes', 'EpisodesConfig', 'import_episodes',
                             'Turn bags or LeRobot folders into a dataset without masks.',
