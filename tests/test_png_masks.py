@@ -104,7 +104,7 @@ def test_all_black_is_not_there_and_all_white_is_everything(folder):
 def test_a_mask_of_another_size_fits_if_it_is_as_wide_as_high(folder):
     twice = cv2.resize(WHITE, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
     assert np.array_equal(decode_mask(brought_in(folder, png(twice)).mask) > 127, INSIDE)
-    with pytest.raises(MaskError, match='one.jpg: the mask is 60 x 80 and the picture, as it is '
+    with pytest.raises(MaskError, match=r'one\.jpg: the mask is 60 x 80 and the picture, as it is '
                                         'kept, 80 x 60: they do not belong together'):
         brought_in(folder, png(np.ascontiguousarray(WHITE.T)), 'turned')
 
@@ -124,7 +124,7 @@ def test_broken_and_missing_files_are_named(folder, capsys):
     with pytest.raises(MaskError, match=r'one\.png is no picture'):
         brought_in(folder, png(WHITE)[:60])
     (folder / 'images' / 'one.jpg').rename(folder / 'images' / 'other.jpg')
-    with pytest.raises(DatasetError, match='holds no picture one .* for the mask one.png'):
+    with pytest.raises(DatasetError, match=r'holds no picture one .* for the mask one\.png'):
         brought_in(folder, png(WHITE), 'lost')
     arguments = ['data', 'import', '--source', str(folder / 'masks'), '--layout', 'png',
                  '--by', 'people', '--out', str(folder / 'out')]

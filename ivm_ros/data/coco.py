@@ -164,8 +164,8 @@ def mask_of(annotation: dict[str, Any], info: dict[str, Any]) -> np.ndarray:
     shape = info['height'], info['width']
     outline = annotation['segmentation']
     if not outline:
-        raise MaskError(f'annotation {annotation.get("id")} is a box or points without an outline: '
-                        'draw it as polygon or mask, or take it out')
+        raise MaskError(f'annotation {annotation.get("id")} is a box or points without an '
+                        'outline; draw it as polygon or mask, or take it out')
     try:
         if isinstance(outline, list):
             coded = rle.merge(rle.frPyObjects(outline, *shape))

@@ -220,16 +220,22 @@ def shard_paths(folder: Path) -> list[Path]:
 
 
 def open_table(path: Path, columns: Sequence[str], only: bool = False) -> pa.Table:
-    """Read a Parquet file, or `only` some columns of it; refuse a torn one or a lack by name."""
+    """
+    Read a Parquet file whole, or `only` some columns of it, of a picture by choice just a part.
+
+    Raises:
+        DatasetError: It is torn, or lacks a column.
+    """
     try:
-        table = pq.read_table(path, columns=list(columns) if only else None)
+        with pq.ParquetFile(path) as file:
+            there = file.schema_arrow.names
+            missing = [name for name in columns if name.partition('.')[0] not in there]
+            if missing:
+                raise DatasetError(f'{path} lacks the columns {", ".join(missing)}')
+            return file.read(columns=list(columns) if only else None)
     except (pa.ArrowInvalid, OSError) as error:
         raise DatasetError(f'{path} is torn or not Parquet ({error}); delete it and run the '
                            'writer again, which makes only what is missing') from error
-    missing = [name for name in columns if name not in table.column_names]
-    if missing:
-        raise DatasetError(f'{path} lacks the columns {", ".join(missing)}')
-    return table
 
 
 def read_shard(path: Path) -> list[Row]:
