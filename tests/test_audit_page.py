@@ -168,9 +168,11 @@ def test_picture_and_outline_are_shown_and_nothing_is_asked_of_a_network(page):
     assert [name for name in asked if not name.startswith('data:')] == []
 
 
-def test_a_page_whose_browser_keeps_nothing_says_so(page):
-    page.driver.execute_cdp_cmd('Page.addScriptToEvaluateOnNewDocument', {
-        'source': "Object.defineProperty(window, 'localStorage', {get() { throw Error('no'); }})"})
+@pytest.mark.parametrize('broken', [
+    "Object.defineProperty(window, 'localStorage', {get() { throw Error('forbidden'); }})",
+    "Storage.prototype.setItem = () => { throw Error('full'); }"], ids=['forbidden', 'full'])
+def test_a_page_whose_browser_keeps_nothing_says_so(page, broken):
+    page.driver.execute_cdp_cmd('Page.addScriptToEvaluateOnNewDocument', {'source': broken})
     page.driver.refresh()
     page.press('Ann', webdriver.Keys.ENTER)
     page.press('g')

@@ -172,8 +172,8 @@ def read_items(chosen: Mapping[Path, Mapping[str, Stratum]]) -> list[Item]:
     """
     items: dict[str, Item] = {}
     for path, strata in sorted(chosen.items()):
-        for row in read_shard(path):
-            if row.id in strata and row.mask is not None:
+        for row in read_shard(path, strata):
+            if row.mask is not None:
                 if row.id in items:
                     raise DatasetError(f'{path}: two rows have the id {row.id}, so no verdict can '
                                        'tell them apart')

@@ -17,7 +17,7 @@ Datasets: folders of Parquet shards that Hugging Face `datasets` and DuckDB read
 A folder holds `shard-00000.parquet`, ... and `dataset.json`, which says how it was made.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 import json
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 
 from ivm_ros.files import replace_file
@@ -238,9 +239,11 @@ def open_table(path: Path, columns: Sequence[str], only: bool = False) -> pa.Tab
                            'writer again, which makes only what is missing') from error
 
 
-def read_shard(path: Path) -> list[Row]:
-    """Read one shard; a torn or foreign one is refused by name."""
+def read_shard(path: Path, ids: Collection[str] | None = None) -> list[Row]:
+    """Read one shard, or of it the rows of some ids; a torn or foreign one is refused by name."""
     table = open_table(path, [name for name in SCHEMA.names if name not in OPTIONAL])
+    if ids is not None:
+        table = table.filter(pa.compute.is_in(table['id'], pa.array(sorted(ids), pa.string())))
     columns = {item.name: table[item.name].to_pylist() if item.name in table.column_names
                else [None] * len(table) for item in fields(Row)}
     for name in PICTURES:
