@@ -50,6 +50,7 @@ MAY_IMPORT = {
     'models': GROUND | {'image'},
     'masker': GROUND | {'image', 'deploy', 'models'},
     'data': GROUND | {'pixel_formats', 'image', 'language', 'work'},
+    'audit': GROUND | {'data'},
     'annotate': GROUND | {'image', 'language', 'work', 'data', 'masker', 'models'},
     'train': GROUND | {'image', 'models', 'data', 'language'},
     'study': GROUND | {'image', 'work', 'models', 'data', 'annotate', 'train'},

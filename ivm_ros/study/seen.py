@@ -29,7 +29,8 @@ import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.annotate.noise import Noise, spoil
 from ivm_ros.data.loader import Scenes
-from ivm_ros.data.shards import DatasetError, decode_image, decode_mask, Row
+from ivm_ros.data.shards import (
+    DatasetError, decode_image, decode_labels, decode_mask, Row)
 from ivm_ros.image import letterbox_of, to_canvas
 from ivm_ros.models.checkpoint import Checkpoint
 from ivm_ros.models.compact import CompactNet
@@ -154,7 +155,7 @@ def annotate_badly(seen: Seen, noise: Noise, net: CompactNet, seed: int
     rng = np.random.default_rng(seed)
     made = []
     for row in seen.rows:
-        mask, labels = decode_mask(row.mask or b''), decode_mask(row.labels or b'')
+        mask, labels = decode_mask(row.mask or b''), decode_labels(row.labels or b'')
         things = [int(label) for label in row.extra['things']]
         known = np.where(np.isin(labels, things), labels, 0).astype(np.uint8)
         inside = np.bincount(known[mask > 127], minlength=256)
