@@ -54,7 +54,7 @@ MAY_IMPORT = {
     'annotate': GROUND | {'image', 'language', 'work', 'data', 'masker', 'models'},
     'train': GROUND | {'image', 'models', 'data', 'language'},
     'study': GROUND | {'image', 'work', 'models', 'data', 'annotate', 'train'},
-    'evaluate': GROUND | {'image', 'draw', 'deploy', 'models', 'data', 'masker'},
+    'evaluate': GROUND | {'image', 'draw', 'deploy', 'language', 'models', 'data', 'masker'},
     'nodes': GROUND | {'pixel_formats', 'image', 'draw', 'deploy', 'masker', 'episode_bag',
                        'recording'},
 }
