@@ -18,7 +18,8 @@ import torch
 from torch.distributions import MultivariateNormal
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
-from ivm_ros.models.refine import _bell, _monomials, COLOUR, REACH, refine, SPREAD, SUREST
+from ivm_ros.models.refine import (
+    _bell, _monomials, COLOUR, palette_of, REACH, refine, SPREAD, SUREST)
 
 
 def iou(here: torch.Tensor, there: torch.Tensor) -> float:
@@ -52,7 +53,7 @@ def test_a_coarse_mask_takes_the_outline_that_the_colours_have():
     away = ((rows - 49) ** 2 + (columns - 65) ** 2).sqrt()
     masks = F.avg_pool2d((.5 * (17 - away)).clamp(-5, 5)[None, None], 2)
     before = F.interpolate(masks, scale_factor=2)[0, 0] > 0
-    after = refine(masks, picture[None])[0, 0] > 0
+    after = refine(masks, palette_of(picture[None]))[0, 0] > 0
     assert iou(before, disc) < .82
     assert iou(after, disc) > .92
 
@@ -62,12 +63,12 @@ def test_no_colour_overrules_what_is_sure_nor_reaches_far():
     masks, images = 3 * torch.randn(2, 3, 24, 32) - 4, torch.randn(2, 3, 48, 64)
     masks[1, 2] = -9.0  # an empty mask stays what it was
     whole = F.interpolate(masks, scale_factor=2, mode='bilinear', align_corners=False)
-    drawn = refine(masks, images)
+    drawn = refine(masks, palette_of(images))
     assert (drawn - whole).abs().max() <= COLOUR * SUREST + 1e-5
     assert torch.allclose(drawn[1, 2], whole[1, 2], atol=1e-3)
     lonely = torch.full((1, 1, 24, 32), -9.0)
     lonely[0, 0, 12, 16] = 5.0
-    moved = refine(lonely, images[:1])[0, 0] - F.interpolate(
+    moved = refine(lonely, palette_of(images[:1]))[0, 0] - F.interpolate(
         lonely, scale_factor=2, mode='bilinear', align_corners=False)[0, 0]
     places = torch.nonzero(moved.abs() > .01)
     assert places.amin(0).tolist() == [2 * (12 - REACH), 2 * (16 - REACH)]
@@ -77,7 +78,7 @@ def test_no_colour_overrules_what_is_sure_nor_reaches_far():
 @pytest.mark.parametrize('colour', [0.0, 1.0])
 def test_a_picture_of_one_colour_leaves_masks_alone(colour):
     masks = torch.randn(1, 2, 24, 32)
-    drawn = refine(masks, torch.full((1, 3, 48, 64), colour))
+    drawn = refine(masks, palette_of(torch.full((1, 3, 48, 64), colour)))
     whole = F.interpolate(masks, scale_factor=2, mode='bilinear', align_corners=False)
     assert drawn.isfinite().all()
     assert torch.allclose(drawn, whole, atol=.05)
@@ -87,6 +88,6 @@ def test_each_thing_is_drawn_for_itself():
     """Masks side by side in a batch do not see each other."""
     torch.manual_seed(0)
     masks, images = torch.randn(2, 3, 24, 32), torch.randn(2, 3, 48, 64)
-    together = refine(masks, images)
-    alone = refine(masks[1:, 1:2], images[1:])
+    together = refine(masks, palette_of(images))
+    alone = refine(masks[1:, 1:2], palette_of(images[1:]))
     assert torch.allclose(together[1:, 1:2], alone, atol=1e-4)

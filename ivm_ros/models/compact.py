@@ -36,7 +36,7 @@ from ivm_ros.models.chooser import Choice, Chooser, each, Heard
 from ivm_ros.models.outlines import draw
 from ivm_ros.models.proposals import Proposals, Proposer, take
 from ivm_ros.models.pyramid import grow
-from ivm_ros.models.refine import refine
+from ivm_ros.models.refine import Palette, palette_of, refine
 
 FAINT = -8.0  # logit below which a thing is not worth painting
 DOUBTFUL = -2.0  # logit below which a thing is not worth drawing anew
@@ -81,7 +81,7 @@ class Prediction(NamedTuple):
 
 
 def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
-          margins: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
+          margins: torch.Tensor, colours: Palette | None = None) -> torch.Tensor:
     """
     Draw the union of the things that are meant.
 
@@ -93,18 +93,18 @@ def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
         meant: [B, K], logits.
         image_index: int64 [B].
         margins: [3], added to the logits of pixels and of things, and what scales the logits.
-        images: [I, 3, h, w], normalised, to draw things anew by their colours; None for not.
+        colours: Of the images, to draw things anew by; None for not.
 
     Returns:
-        Logits [B, h, w] with images, [B, h/2, w/2] without.
+        Logits [B, h, w] with colours, [B, h/2, w/2] without.
     """
     pixel, thing, sharpness = margins
     masks, allowed = likeliest(proposals, meant + (thing - pixel), image_index)
-    if images is None:
+    if colours is None:
         # min(mask + pixel, meant + thing), with one sum less over all pixels.
         return (torch.minimum(masks, allowed).amax(1) + pixel) * sharpness
-    drawn = redraw(masks, allowed, each(images, image_index))
-    return (unite(drawn, masks, allowed) + pixel) * sharpness
+    anew, certain = redraw(masks, allowed, colours, image_index)
+    return (unite(anew, certain, masks, allowed) + pixel) * sharpness
 
 
 def likeliest(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor
@@ -131,41 +131,40 @@ def likeliest(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tens
     return masks, best[:, :, None, None]
 
 
-def redraw(masks: torch.Tensor, allowed: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+def redraw(masks: torch.Tensor, allowed: torch.Tensor, colours: Palette,
+           image_index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     Draw things anew at the canvas's resolution: the first `REFINED` of those that may be meant.
 
     Args:
         masks: [B, M, h/2, w/2], logits, the likeliest thing first.
         allowed: [B, M, 1, 1], logits that each is meant.
-        images: [B, 3, h, w], normalised.
+        colours: Of I images.
+        image_index: int64 [B].
 
     Returns:
-        Logits [B, R, h, w], R at most `REFINED`; those of others are only larger than they were.
+        Logits [B, R, h, w], R at most `REFINED`, and which of them count, bool [B, R, 1, 1].
     """
     few = min(REFINED, masks.shape[1])
-    first, bound = masks[:, :few].float(), allowed[:, :few].float()
-    certain = bound > DOUBTFUL
+    certain = allowed[:, :few] > DOUBTFUL
     if not torch.compiler.is_exporting():
-        few = int(certain.flatten(1).sum(1).max())
-    plain = grow(torch.minimum(first, bound).clamp_min(FAINT))
-    if few == 0:
-        return plain
+        few = max(1, int(certain.flatten(1).sum(1).max()))
     with torch.autocast(masks.device.type, enabled=False):
-        anew = refine(first[:, :few], images.float())
-    anew = torch.where(certain[:, :few], anew, plain[:, :few])
-    return torch.cat((anew, plain[:, few:]), 1)
+        anew = refine(masks[:, :few].float(),
+                      Palette(*(each(part, image_index) for part in colours)))
+    return anew, certain[:, :few]
 
 
-def unite(drawn: torch.Tensor, masks: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
-    """Unite things drawn anew [B, R, h, w] with the others of `masks`, see `redraw`; [B, h, w]."""
-    few = drawn.shape[1]
-    union = torch.minimum(drawn, allowed[:, :few]).amax(1).clamp_min(FAINT)
-    if few == masks.shape[1]:
-        return union
+def unite(anew: torch.Tensor, certain: torch.Tensor, masks: torch.Tensor, allowed: torch.Tensor
+          ) -> torch.Tensor:
+    """Unite things drawn anew with all others, arguments as of and from `redraw`; [B, h, w]."""
+    few = anew.shape[1]
+    first = torch.minimum(anew, allowed[:, :few]).masked_fill(~certain, FAINT).amax(1)
+    least = torch.minimum(masks, allowed)
+    others = torch.cat((least[:, :few].masked_fill(certain, FAINT), least[:, few:]), 1)
     # Things too faint to paint must not show between the pixels of others: in graphs all are here.
-    others = torch.minimum(masks[:, few:], allowed[:, few:]).amax(1, keepdim=True)
-    return torch.maximum(union, grow(others.clamp_min(FAINT)).squeeze(1))
+    others = others.amax(1, keepdim=True).clamp_min(FAINT)
+    return torch.maximum(first, grow(others).squeeze(1))
 
 
 def at_least_one(choice: Choice) -> torch.Tensor:
@@ -210,7 +209,8 @@ class CompactNet(nn.Module):
         """Predict masks for sentences that were listened to before."""
         proposals = self.proposer(images, self.backbone(images))
         choice = self.chooser(proposals, heard, image_index)
-        target = paint(proposals, at_least_one(choice), image_index, self.margins, images)
         with torch.autocast(images.device.type, enabled=False):
-            robot = refine(proposals.robot[:, None].float(), images.float()).squeeze(1)
+            colours = palette_of(images.float())
+            robot = refine(proposals.robot[:, None].float(), colours).squeeze(1)
+        target = paint(proposals, at_least_one(choice), image_index, self.margins, colours)
         return Prediction(target, robot, choice.found)

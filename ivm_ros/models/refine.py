@@ -21,37 +21,72 @@ one turn and no graph, in closed form: two products of matrices. Nothing of it i
 `COLOUR`, which was chosen on validation data (`docs/results/weights.md`).
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 COLOUR = 0.6  # weight of the logarithm of the ratio of likelihoods
 SUREST = 6.0  # of that logarithm at most, so that no colour overrules a mask that is sure
-REACH = 4  # width of the ring, pixels of the mask
+STEPS = (1, 2, 1)  # add up to the width of the ring, pixels of the mask
+REACH = sum(STEPS)
 SPREAD = 0.03  # least variance of a colour, of values of deviation one
 NONE = 1e-3  # mass of an empty mask
 
 
-def refine(masks: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+class Palette(NamedTuple):
+    """
+    The colours of I pictures as `_monomials`, which all masks of a picture share.
+
+    Attributes:
+        coarse (torch.Tensor): [I, 10, h/2 * w/2], of the means of 2 x 2 pixels.
+        fine (torch.Tensor): [I, 10, h * w].
+    """
+
+    coarse: torch.Tensor
+    fine: torch.Tensor
+
+
+def palette_of(images: torch.Tensor) -> Palette:
+    """Take the colours of images [I, 3, h, w], normalised; h and w even."""
+    images = images.contiguous()
+    halves = images[..., ::2, :] + images[..., 1::2, :]
+    small = (halves[..., ::2] + halves[..., 1::2]) / 4
+    return Palette(_monomials(small.flatten(2)), _monomials(images.flatten(2)))
+
+
+def refine(masks: torch.Tensor, colours: Palette) -> torch.Tensor:
     """
     Draw masks anew at twice their resolution.
 
     Args:
         masks: [B, M, h/2, w/2], logits.
-        images: [B, 3, h, w], normalised.
+        colours: Of the B pictures that they are of.
 
     Returns:
         Logits [B, M, h, w].
     """
-    size = images.shape[2:]
-    wide, high = (2 * REACH + 1, 1), (1, 2 * REACH + 1)
-    reached = F.max_pool2d(F.max_pool2d(masks, wide, 1, (REACH, 0)), high, 1, (0, REACH))
-    near, inside = reached.sigmoid(), masks.sigmoid()  # the mask and the ring; the mask
-    coarse = _monomials(F.avg_pool2d(images, 2).flatten(2)).transpose(1, 2)  # [B, P / 4, 10]
-    own, other = (_bell(plane.flatten(2) @ coarse) for plane in (inside, near * (1 - inside)))
-    likelier = ((own - other) @ _monomials(images.flatten(2))).clamp(-SUREST, SUREST)
-    whole = F.interpolate(masks, size, mode='bilinear', align_corners=False)
-    return torch.addcmul(whole, likelier.unflatten(2, size), F.interpolate(near, size),
-                         value=COLOUR)
+    near, inside = _widened(masks).sigmoid(), masks.sigmoid()  # the mask and the ring; the mask
+    weights = torch.stack((inside, near * (1 - inside)), 1).flatten(1, 2).flatten(2)
+    bells = _bell(weights @ colours.coarse.transpose(1, 2))  # [B, 2 * M, 10]
+    own, other = bells.unflatten(1, (2, -1)).unbind(1)
+    likelier = ((own - other) @ colours.fine).clamp(-SUREST, SUREST)  # [B, M, h * w]
+    whole = F.interpolate(masks, scale_factor=2, mode='bilinear', align_corners=False)
+    ring = F.interpolate(near, scale_factor=2)
+    return torch.addcmul(whole, likelier.view_as(whole), ring, value=COLOUR)
+
+
+def _widened(masks: torch.Tensor) -> torch.Tensor:
+    """Give the largest logit of the (2 `REACH` + 1)² pixels around each; [B, M, h, w]."""
+    lowest = torch.finfo(masks.dtype).min
+    for step in STEPS:  # shifts: a pooling of this size takes four times as long
+        wide = F.pad(masks, (step, step), value=lowest)
+        masks = torch.maximum(masks, torch.maximum(wide[..., 2 * step:], wide[..., :-2 * step]))
+    for step in STEPS:
+        high = F.pad(masks, (0, 0, step, step), value=lowest)
+        masks = torch.maximum(masks, torch.maximum(high[..., 2 * step:, :],
+                                                   high[..., :-2 * step, :]))
+    return masks
 
 
 def _monomials(colours: torch.Tensor) -> torch.Tensor:

@@ -30,6 +30,7 @@ import torch.nn.functional as F  # noqa: N812 (the field's own name)
 from ivm_ros.data.loader import Batches, Scenes
 from ivm_ros.models.compact import at_least_one, CompactNet, likeliest, paint, redraw
 from ivm_ros.models.proposals import Proposals
+from ivm_ros.models.refine import palette_of
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.sample import Batch
 from ivm_ros.train.batch import to_batch
@@ -102,8 +103,10 @@ def _all_painted(seen: Seen) -> Iterator[tuple[tuple[float, float], torch.Tensor
     """Give what `paint` gives for all margins, up to sharpness; what takes long is done once."""
     index, most = seen.batch.image_index, max(THINGS) - min(PIXELS)
     masks, allowed = likeliest(seen.proposals, seen.meant + most, index)
-    drawn = F.avg_pool2d(redraw(masks, allowed, seen.batch.images[index]), 2)
-    masks = torch.cat((drawn, masks[:, drawn.shape[1]:]), 1)  # at the stride of the labels
+    anew, certain = redraw(masks, allowed, palette_of(seen.batch.images), index)
+    few = anew.shape[1]
+    first = torch.where(certain, F.avg_pool2d(anew, 2), masks[:, :few])
+    masks = torch.cat((first, masks[:, few:]), 1)  # at the stride of the labels
     by_shift: dict[float, list[tuple[float, float]]] = {}
     for margins in product(PIXELS, THINGS):
         by_shift.setdefault(round(margins[1] - margins[0], 6), []).append(margins)
@@ -114,7 +117,7 @@ def _all_painted(seen: Seen) -> Iterator[tuple[tuple[float, float], torch.Tensor
 
 def _paint(seen: Seen, margins: tuple[float, ...]) -> torch.Tensor:
     logits = paint(seen.proposals, seen.meant, seen.batch.image_index, torch.tensor(margins),
-                   seen.batch.images)
+                   palette_of(seen.batch.images))
     return F.avg_pool2d(logits, 2)
 
 
