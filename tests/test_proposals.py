@@ -21,15 +21,14 @@ import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.models.chooser import Choice
 from ivm_ros.models.compact import at_least_one, CompactConfig, CompactNet, paint
-from ivm_ros.models.outlines import (
-    BASIS, basis, draw, FINE, HINGES, OUTLINE, Outliner, PARTS, RADIUS)
+from ivm_ros.models.outlines import basis, draw, FINE, OUTLINE, Outliner, RADIUS
 from ivm_ros.models.proposals import Proposals, Proposer, top_cells
 
 SMALL = CompactConfig(height=64, width=96, dim=32, depth=2, heads=2, proposals=6)
 
 
 def proposals_of(filters: torch.Tensor, pixels: torch.Tensor) -> Proposals:
-    """Make proposals of which only the masks matter, without windows and hinges."""
+    """Make proposals of which only the masks matter, without windows."""
     nothing, channels = torch.zeros(1), filters.shape[2]
     curves = torch.zeros(6, *pixels.shape[2:])
     outlines = F.pad(filters, (0, OUTLINE - channels))
@@ -73,40 +72,6 @@ def test_a_new_window_is_a_disc_around_its_centre():
     rows, columns = torch.nonzero(inside, as_tuple=True)
     assert rows.float().mean().item() == pytest.approx(8.5 * 4 - .5, abs=.1)
     assert columns.float().mean().item() == pytest.approx(16.5 * 4 - .5, abs=.1)
-
-
-def test_hinges_bend_around_the_centre_of_the_thing():
-    """Two hinges of opposite slope along x: a mask that rises to both sides of its centre."""
-    outliner = Outliner(96, 24, 32)
-    cells = torch.tensor([[8 * 32 + 16]])
-    last = outliner.hinges[2]
-    with torch.no_grad():
-        last.weight.zero_()
-        last.bias.zero_()
-        slopes = last.bias[:-HINGES].view(HINGES, FINE + 3)
-        slopes[0, FINE + 1], slopes[1, FINE + 1] = 1, -1
-        last.bias[-HINGES:] = 1
-        outline = outliner(torch.zeros(1, 1, 96), cells)
-        flat = outline.clone()
-        flat[..., -HINGES:] = 0
-        curves, pixels = basis(96, 128), torch.zeros(1, FINE, 96, 128)
-        added = (draw(outline, pixels, curves) - draw(flat, pixels, curves))[0, 0]
-    x = curves[1] - (16.5 * 8 / 192 - 256 / 192 / 2)  # from the centre, picture heights
-    assert torch.allclose(added, x.abs() / RADIUS, atol=1e-4)
-
-
-def test_hinges_say_either_or():
-    """No filter can say 'the first feature or the second, but not both'."""
-    pixels = torch.zeros(1, FINE, 1, 4)
-    pixels[0, 0], pixels[0, 1] = torch.tensor([0., 1, 0, 1]), torch.tensor([0., 0, 1, 1])
-    bends = torch.zeros(HINGES, FINE + 3)
-    bends[0, 0] = bends[0, 1] = bends[1, 0] = bends[1, 1] = 1
-    bends[1, FINE] = -1  # only above one
-    sums = torch.zeros(HINGES)
-    sums[0], sums[1] = 1, -2
-    outline = torch.cat((torch.zeros(FINE + BASIS), bends.flatten(), sums))[None, None]
-    assert outline.shape[2] == OUTLINE == sum(PARTS)
-    assert draw(outline, pixels, basis(1, 4)).flatten().tolist() == [0, 1, 1, 0]
 
 
 def test_places_of_a_rectangle_by_hand():

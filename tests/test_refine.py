@@ -18,8 +18,9 @@ import torch
 from torch.distributions import MultivariateNormal
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
+from ivm_ros.models.compact import redraw, unite, unite_parts
 from ivm_ros.models.refine import (
-    _bell, _monomials, COLOUR, palette_of, REACH, refine, SPREAD, SUREST)
+    _bell, _monomials, COLOUR, hint, REACH, refine, refine_part, SEEN, SPREAD, SUREST)
 
 
 def iou(here: torch.Tensor, there: torch.Tensor) -> float:
@@ -53,7 +54,7 @@ def test_a_coarse_mask_takes_the_outline_that_the_colours_have():
     away = ((rows - 49) ** 2 + (columns - 65) ** 2).sqrt()
     masks = F.avg_pool2d((.5 * (17 - away)).clamp(-5, 5)[None, None], 2)
     before = F.interpolate(masks, scale_factor=2)[0, 0] > 0
-    after = refine(masks, palette_of(picture[None]))[0, 0] > 0
+    after = refine(masks, picture[None])[0, 0] > 0
     assert iou(before, disc) < .82
     assert iou(after, disc) > .92
 
@@ -63,12 +64,12 @@ def test_no_colour_overrules_what_is_sure_nor_reaches_far():
     masks, images = 3 * torch.randn(2, 3, 24, 32) - 4, torch.randn(2, 3, 48, 64)
     masks[1, 2] = -9.0  # an empty mask stays what it was
     whole = F.interpolate(masks, scale_factor=2, mode='bilinear', align_corners=False)
-    drawn = refine(masks, palette_of(images))
+    drawn = refine(masks, images)
     assert (drawn - whole).abs().max() <= COLOUR * SUREST + 1e-5
     assert torch.allclose(drawn[1, 2], whole[1, 2], atol=1e-3)
     lonely = torch.full((1, 1, 24, 32), -9.0)
     lonely[0, 0, 12, 16] = 5.0
-    moved = refine(lonely, palette_of(images[:1]))[0, 0] - F.interpolate(
+    moved = refine(lonely, images[:1])[0, 0] - F.interpolate(
         lonely, scale_factor=2, mode='bilinear', align_corners=False)[0, 0]
     places = torch.nonzero(moved.abs() > .01)
     assert places.amin(0).tolist() == [2 * (12 - REACH), 2 * (16 - REACH)]
@@ -78,7 +79,7 @@ def test_no_colour_overrules_what_is_sure_nor_reaches_far():
 @pytest.mark.parametrize('colour', [0.0, 1.0])
 def test_a_picture_of_one_colour_leaves_masks_alone(colour):
     masks = torch.randn(1, 2, 24, 32)
-    drawn = refine(masks, palette_of(torch.full((1, 3, 48, 64), colour)))
+    drawn = refine(masks, torch.full((1, 3, 48, 64), colour))
     whole = F.interpolate(masks, scale_factor=2, mode='bilinear', align_corners=False)
     assert drawn.isfinite().all()
     assert torch.allclose(drawn, whole, atol=.05)
@@ -88,6 +89,44 @@ def test_each_thing_is_drawn_for_itself():
     """Masks side by side in a batch do not see each other."""
     torch.manual_seed(0)
     masks, images = torch.randn(2, 3, 24, 32), torch.randn(2, 3, 48, 64)
-    together = refine(masks, palette_of(images))
-    alone = refine(masks[1:, 1:2], palette_of(images[1:]))
+    together = refine(masks, images)
+    alone = refine(masks[1:, 1:2], images[1:])
     assert torch.allclose(together[1:, 1:2], alone, atol=1e-4)
+
+
+def test_a_part_is_what_the_whole_is_there():
+    """Two small things in a corner: the same logits in their box, nothing outside of it."""
+    torch.manual_seed(0)
+    mask, image = torch.full((48, 64), -9.0), torch.randn(3, 96, 128)
+    mask[2:7, 3:9], mask[20:24, 11:15] = 4.0, torch.randn(4, 4)
+    whole = refine(mask[None, None], image[None])[0, 0]
+    box, part = refine_part(mask, image)
+    assert [(span.start, span.stop) for span in box] == [(0, 56), (0, 38)]
+    assert torch.allclose(part.sigmoid(), whole[box].sigmoid(), atol=1e-3)
+    outside = whole.clone()
+    outside[box] = -9
+    assert (outside > SEEN).sum() == 0
+    assert refine_part(torch.full((48, 64), -9.0), image)[1].numel() == 0
+
+
+def test_the_graphs_way_and_the_quick_way_unite_the_same():
+    """Some things certain, some doubtful, some too faint; another number in each sentence."""
+    torch.manual_seed(0)
+    masks, images = 4 * torch.randn(3, 6, 24, 32) - 6, torch.randn(3, 3, 48, 64)
+    allowed = torch.tensor([[5., 3, 1, 0, -3, -6], [2., -1, -3, -5, -6, -7],
+                            [-3., -3.5, -5, -6, -7, -8]])[..., None, None]
+    slow = unite(*redraw(masks, allowed, images), masks, allowed)
+    quick = unite_parts(masks, allowed, images)
+    assert torch.allclose(slow.sigmoid(), quick.sigmoid(), atol=1e-3)
+    assert (quick[2].sigmoid() > .01).any()  # what is doubtful shows faintly, as it was drawn
+
+
+def test_a_hint_is_the_drawing_anew_at_the_resolution_of_masks():
+    torch.manual_seed(0)
+    masks = (3 * torch.randn(2, 3, 24, 32) - 4).requires_grad_()
+    images = torch.randn(2, 3, 24, 32).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    added = hint(masks, images)
+    assert not added.requires_grad
+    moved = refine(masks, images) - F.interpolate(masks, scale_factor=2, mode='bilinear',
+                                                  align_corners=False)
+    assert torch.allclose(F.avg_pool2d(moved, 2), added, atol=1e-4)

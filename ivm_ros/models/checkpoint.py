@@ -33,7 +33,9 @@ from ivm_ros.files import replace_file
 from ivm_ros.models.compact import CompactConfig, CompactNet
 from ivm_ros.models.text import file_hash
 
-FORMAT = 4  # 1: before things were proposed, 2: .. words compared with them, 3: .. had hinges
+# 1: before things were proposed, 2: .. words compared with them, 3: .. a run with hidden units in
+# outlines, 4: with them
+FORMAT = 5
 SHIPPED = Path(__file__).parent.parent / 'weights' / 'compact.safetensors'
 
 

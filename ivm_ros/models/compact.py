@@ -36,9 +36,10 @@ from ivm_ros.models.chooser import Choice, Chooser, each, Heard
 from ivm_ros.models.outlines import draw
 from ivm_ros.models.proposals import Proposals, Proposer, take
 from ivm_ros.models.pyramid import grow
-from ivm_ros.models.refine import Palette, palette_of, refine
+from ivm_ros.models.refine import LOWEST, refine, refine_part
 
-FAINT = -8.0  # logit below which a thing is not worth painting
+FAINT = -4.0  # logit below which a thing is not worth painting
+NOTHING = -20.0  # logit of pixels of which nothing is painted
 DOUBTFUL = -2.0  # logit below which a thing is not worth drawing anew
 REFINED = 3  # things of a sentence that are drawn anew, at most
 
@@ -81,7 +82,7 @@ class Prediction(NamedTuple):
 
 
 def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
-          margins: torch.Tensor, colours: Palette | None = None) -> torch.Tensor:
+          margins: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
     """
     Draw the union of the things that are meant.
 
@@ -93,18 +94,22 @@ def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
         meant: [B, K], logits.
         image_index: int64 [B].
         margins: [3], added to the logits of pixels and of things, and what scales the logits.
-        colours: Of the images, to draw things anew by; None for not.
+        images: float32 [I, 3, h, w], normalised, to draw things anew by; None for not.
 
     Returns:
-        Logits [B, h, w] with colours, [B, h/2, w/2] without.
+        Logits [B, h, w] with images, [B, h/2, w/2] without.
     """
     pixel, thing, sharpness = margins
     masks, allowed = likeliest(proposals, meant + (thing - pixel), image_index)
-    if colours is None:
+    if images is None:
         # min(mask + pixel, meant + thing), with one sum less over all pixels.
         return (torch.minimum(masks, allowed).amax(1) + pixel) * sharpness
-    anew, certain = redraw(masks, allowed, colours, image_index)
-    return (unite(anew, certain, masks, allowed) + pixel) * sharpness
+    images = each(images, image_index)
+    if torch.compiler.is_exporting():
+        union = unite(*redraw(masks, allowed, images), masks, allowed)
+    else:
+        union = unite_parts(masks, allowed, images)
+    return (union + pixel) * sharpness
 
 
 def likeliest(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor
@@ -131,40 +136,59 @@ def likeliest(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tens
     return masks, best[:, :, None, None]
 
 
-def redraw(masks: torch.Tensor, allowed: torch.Tensor, colours: Palette,
-           image_index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def unite_parts(masks: torch.Tensor, allowed: torch.Tensor, images: torch.Tensor
+                ) -> torch.Tensor:
     """
-    Draw things anew at the canvas's resolution: the first `REFINED` of those that may be meant.
+    Unite things, of which the first `REFINED` that may be meant are drawn anew.
 
     Args:
         masks: [B, M, h/2, w/2], logits, the likeliest thing first.
         allowed: [B, M, 1, 1], logits that each is meant.
-        colours: Of I images.
-        image_index: int64 [B].
+        images: float32 [B, 3, h, w], normalised.
+
+    Returns:
+        Logits [B, h, w].
+    """
+    chances = allowed.flatten(1).tolist()
+    anew = [[number < REFINED and chance > DOUBTFUL for number, chance in enumerate(row)]
+            for row in chances]
+    others = [[chance > FAINT and not here for chance, here in zip(*rows)]
+              for rows in zip(chances, anew)]
+    if any(map(any, others)):
+        shown = torch.tensor(others, device=masks.device)[..., None, None]
+        union = grow(torch.minimum(masks, allowed).masked_fill(~shown, NOTHING)
+                     .amax(1, keepdim=True)).squeeze(1)
+    else:
+        union = images.new_full((len(images), *images.shape[2:]), NOTHING)
+    for row, thing in torch.nonzero(torch.tensor(anew)).tolist():
+        with torch.autocast(masks.device.type, enabled=False):
+            box, part = refine_part(masks[row, thing].float(), images[row].float())
+        here = (row, *box)
+        union[here] = torch.maximum(union[here].clone(), part.clamp_max(chances[row][thing]))
+    return union
+
+
+def redraw(masks: torch.Tensor, allowed: torch.Tensor, images: torch.Tensor
+           ) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Draw the first things anew, as a graph can; arguments as of `unite_parts`.
 
     Returns:
         Logits [B, R, h, w], R at most `REFINED`, and which of them count, bool [B, R, 1, 1].
     """
     few = min(REFINED, masks.shape[1])
-    certain = allowed[:, :few] > DOUBTFUL
-    if not torch.compiler.is_exporting():
-        few = max(1, int(certain.flatten(1).sum(1).max()))
-    with torch.autocast(masks.device.type, enabled=False):
-        anew = refine(masks[:, :few].float(),
-                      Palette(*(each(part, image_index) for part in colours)))
-    return anew, certain[:, :few]
+    return refine(masks[:, :few].float(), images.float()), allowed[:, :few] > DOUBTFUL
 
 
 def unite(anew: torch.Tensor, certain: torch.Tensor, masks: torch.Tensor, allowed: torch.Tensor
           ) -> torch.Tensor:
-    """Unite things drawn anew with all others, arguments as of and from `redraw`; [B, h, w]."""
+    """Unite things drawn anew (by `redraw`) with all others, as `unite_parts` does; [B, h, w]."""
     few = anew.shape[1]
-    first = torch.minimum(anew, allowed[:, :few]).masked_fill(~certain, FAINT).amax(1)
-    least = torch.minimum(masks, allowed)
-    others = torch.cat((least[:, :few].masked_fill(certain, FAINT), least[:, few:]), 1)
-    # Things too faint to paint must not show between the pixels of others: in graphs all are here.
-    others = others.amax(1, keepdim=True).clamp_min(FAINT)
-    return torch.maximum(first, grow(others).squeeze(1))
+    first = torch.minimum(anew, allowed[:, :few]).masked_fill(~certain, NOTHING).amax(1)
+    shown = allowed > FAINT
+    others = torch.cat((shown[:, :few] & ~certain, shown[:, few:]), 1)
+    least = torch.minimum(masks, allowed).masked_fill(~others, NOTHING).amax(1, keepdim=True)
+    return torch.maximum(first, grow(least).squeeze(1))
 
 
 def at_least_one(choice: Choice) -> torch.Tensor:
@@ -209,8 +233,18 @@ class CompactNet(nn.Module):
         """Predict masks for sentences that were listened to before."""
         proposals = self.proposer(images, self.backbone(images))
         choice = self.chooser(proposals, heard, image_index)
-        with torch.autocast(images.device.type, enabled=False):
-            colours = palette_of(images.float())
-            robot = refine(proposals.robot[:, None].float(), colours).squeeze(1)
-        target = paint(proposals, at_least_one(choice), image_index, self.margins, colours)
+        robot = self._robot(proposals.robot.float(), images)
+        target = paint(proposals, at_least_one(choice), image_index, self.margins, images)
         return Prediction(target, robot, choice.found)
+
+    @staticmethod
+    def _robot(masks: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """Draw the robot anew; [I, h/2, w/2] -> [I, h, w]."""
+        with torch.autocast(images.device.type, enabled=False):
+            if torch.compiler.is_exporting():
+                return refine(masks[:, None], images.float()).squeeze(1)
+            planes = grow(masks[:, None]).squeeze(1)
+            for place, (mask, image) in enumerate(zip(masks, images.float())):
+                box, part = refine_part(mask, image, LOWEST)
+                planes[(place, *box)] = part
+            return planes

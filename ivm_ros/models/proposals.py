@@ -102,7 +102,7 @@ class Proposer(nn.Module):
             maps: Of the backbone.
             centres: bool [I, h/8, w/8], cells that must be proposed (training); None for none.
         """
-        p8, p4, p2, robot = self.pyramid(images, maps)
+        p8, p4, p2, robot = self.pyramid(maps)
         heat = self.heat(p8).squeeze(1)
         cells = top_cells(heat.detach(), self.count, centres)  # [I, K]
         flat8 = p8.flatten(2).transpose(1, 2)  # [I, h/8 * w/8, WIDE]
@@ -114,13 +114,13 @@ class Proposer(nn.Module):
             masks = torch.cat((masks, F.avg_pool2d(robot[:, None].float(), 2)), 1)
             quarter = masks.detach().sigmoid()  # [I, K + 1, h/4, w/4]
             places = self._places(quarter.flatten(2))  # [I, K + 1, PLACES]
-            shares, coarse = _shares(quarter), _shares(quarter[..., ::2, ::2])
-            deep = [_shares(F.avg_pool2d(quarter, size)) for size in (4, 8)]
+            coarse = quarter[..., ::2, ::2]
+            deep = [F.avg_pool2d(quarter, size) for size in (4, 8)]
         # Means need no pooling first: every second, or every fourth, pixel has the same.
         at = torch.cat((at, self.robot_feature.expand(at.shape[0], -1, -1)), 1)
         # What a thing is, the backbone's last maps know best: the pyramid is narrow, for outlines.
-        seen = torch.cat((at, _mean(coarse, p8), _mean(shares, p4),
-                          self._colours(shares, images[..., 2::4, 2::4]), places,
+        seen = torch.cat((at, _mean(coarse, p8), _mean(quarter, p4),
+                          self._colours(quarter, images[..., 2::4, 2::4]), places,
                           *(_mean(*pair) for pair in zip(deep, maps[3:]))), 2)
         return Proposals(heat, cells, outlines, pixels, self.halves, robot,
                          self.name(seen), SCALE * places, SCALE * _pairs(places))
@@ -136,10 +136,10 @@ class Proposer(nn.Module):
         return torch.stack((x, y, wide.log() / 2, high.log() / 2, slant.clamp(-1, 1),
                             (mass / weights.shape[2] + 1e-4).log() / 4, y + 2 * high), 2)
 
-    def _colours(self, shares: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    def _colours(self, masks: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         """Mean colour of each thing, beside that of the picture."""
-        whole = images.mean((2, 3))[:, None].expand(-1, shares.shape[1], -1)
-        return torch.cat((_mean(shares, images), whole), 2)
+        whole = images.mean((2, 3))[:, None].expand(-1, masks.shape[1], -1)
+        return torch.cat((_mean(masks, images), whole), 2)
 
 
 def top_cells(heat: torch.Tensor, count: int, centres: torch.Tensor | None = None
@@ -163,15 +163,11 @@ def take(values: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
     return values.gather(1, which[..., None].expand(-1, -1, values.shape[2]))
 
 
-def _shares(masks: torch.Tensor) -> torch.Tensor:
-    """Scale masks [I, K, h, w] to sums of one, less where nearly empty; [I, K, h * w]."""
+def _mean(masks: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+    """Average features [I, C, h, w] over masks [I, K, h, w], nearly none count less; [I, K, C]."""
     weights = masks.flatten(2)
-    return weights / (weights.sum(2, keepdim=True) + 1e-3)
-
-
-def _mean(shares: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    """Average features [I, C, h, w] over things by shares [I, K, h * w]; [I, K, C]."""
-    return shares.to(features.dtype) @ features.flatten(2).transpose(1, 2)
+    sums = weights.to(features.dtype) @ features.flatten(2).transpose(1, 2)
+    return sums / (weights.sum(2, keepdim=True) + 1e-3).to(features.dtype)
 
 
 def _pairs(places: torch.Tensor) -> torch.Tensor:

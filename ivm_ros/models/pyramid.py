@@ -53,7 +53,6 @@ class Pyramid(nn.Module):
         self.side8 = nn.Conv2d(eight, WIDE, 1)
         self.side4 = nn.Conv2d(four, MIDDLE, 1)
         self.side2 = nn.Conv2d(two, FINE, 1)
-        self.near = nn.Conv2d(3, FINE, 2, 2)  # the picture itself: outlines are where it changes
         self.mix8 = narrow(WIDE, 32)
         self.down4 = nn.Conv2d(WIDE, MIDDLE, 1)
         self.mix4 = narrow(MIDDLE, 16)
@@ -64,13 +63,13 @@ class Pyramid(nn.Module):
         self.robot4 = nn.Conv2d(MIDDLE, 1, 1)
         nn.init.constant_(self.robot.get_parameter('bias'), -2.0)
 
-    def forward(self, images: torch.Tensor, maps: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Turn a picture and its maps into maps at stride 8, 4, 2 and the robot's logits at 2."""
+    def forward(self, maps: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Turn the backbone's maps into maps at stride 8, 4, 2 and the robot's logits at 2."""
         two, four, eight, sixteen, thirty_two = maps
         p16 = F.relu_(self.side16(sixteen) + grow(self.top(thirty_two)))
         p8 = self.mix8(F.relu_(self.side8(eight) + grow(p16)))
         p4 = self.around(self.mix4(F.relu_(self.side4(four) + grow(self.down4(p8)))))
-        p2 = self.mix2(F.relu_(self.side2(two) + self.near(images) + grow(self.down2(p4))))
+        p2 = self.mix2(F.relu_(self.side2(two) + grow(self.down2(p4))))
         robot = self.robot(p2) + grow(self.robot4(p4))
         return p8, p4, p2, robot.squeeze(1)
 

@@ -21,7 +21,7 @@ one turn and no graph, in closed form: two products of matrices. Nothing of it i
 `COLOUR`, which was chosen on validation data (`docs/results/weights.md`).
 """
 
-from typing import NamedTuple
+import math
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
@@ -32,48 +32,96 @@ STEPS = (1, 2, 1)  # add up to the width of the ring, pixels of the mask
 REACH = sum(STEPS)
 SPREAD = 0.03  # least variance of a colour, of values of deviation one
 NONE = 1e-3  # mass of an empty mask
+LOWEST = -5.0  # logit below which a pixel's colour does not count
+SEEN = -7.0  # logit below which a pixel shows nothing of a thing
 
 
-class Palette(NamedTuple):
-    """
-    The colours of I pictures as `_monomials`, which all masks of a picture share.
-
-    Attributes:
-        coarse (torch.Tensor): [I, 10, h/2 * w/2], of the means of 2 x 2 pixels.
-        fine (torch.Tensor): [I, 10, h * w].
-    """
-
-    coarse: torch.Tensor
-    fine: torch.Tensor
-
-
-def palette_of(images: torch.Tensor) -> Palette:
-    """Take the colours of images [I, 3, h, w], normalised; h and w even."""
-    images = images.contiguous()
-    halves = images[..., ::2, :] + images[..., 1::2, :]
-    small = (halves[..., ::2] + halves[..., 1::2]) / 4
-    return Palette(_monomials(small.flatten(2)), _monomials(images.flatten(2)))
-
-
-def refine(masks: torch.Tensor, colours: Palette) -> torch.Tensor:
+def refine(masks: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     """
     Draw masks anew at twice their resolution.
 
     Args:
         masks: [B, M, h/2, w/2], logits.
-        colours: Of the B pictures that they are of.
+        images: [B, 3, h, w], normalised.
 
     Returns:
         Logits [B, M, h, w].
     """
-    near, inside = _widened(masks).sigmoid(), masks.sigmoid()  # the mask and the ring; the mask
-    weights = torch.stack((inside, near * (1 - inside)), 1).flatten(1, 2).flatten(2)
-    bells = _bell(weights @ colours.coarse.transpose(1, 2))  # [B, 2 * M, 10]
-    own, other = bells.unflatten(1, (2, -1)).unbind(1)
-    likelier = ((own - other) @ colours.fine).clamp(-SUREST, SUREST)  # [B, M, h * w]
+    likelier, near = _evidence(masks, coarse_colours(images), _monomials(images))
     whole = F.interpolate(masks, scale_factor=2, mode='bilinear', align_corners=False)
     ring = F.interpolate(near, scale_factor=2)
     return torch.addcmul(whole, likelier.view_as(whole), ring, value=COLOUR)
+
+
+def refine_part(mask: torch.Tensor, image: torch.Tensor, lowest: float = SEEN
+                ) -> tuple[tuple[slice, slice], torch.Tensor]:
+    """
+    Draw one mask anew where it is: what `refine` gives, for less work.
+
+    Args:
+        mask: [h/2, w/2], logits.
+        image: [3, h, w], normalised.
+        lowest: At most `LOWEST`: outside of the part no logit is higher.
+
+    Returns:
+        Rows and columns of the canvas, outside of which all logits are below `lowest`, and the
+        logits within, [rows, columns]; none of either where that is everywhere.
+    """
+    high = mask > lowest
+    rows, columns = _span(high.any(1)), _span(high.any(0))
+    fine = slice(2 * rows.start, 2 * rows.stop), slice(2 * columns.start, 2 * columns.stop)
+    part = mask[rows, columns]
+    if part.numel():
+        part = refine(part[None, None], image[:, *fine].contiguous()[None])[0, 0]
+    return fine, part
+
+
+def _span(high: torch.Tensor) -> slice:
+    """Give the places from the first to the last that is True, and `REACH` more; bool [N]."""
+    where = torch.nonzero(high).flatten().tolist()
+    end = min(len(high), where[-1] + 1 + REACH) if where else 0
+    return slice(max(0, where[0] - REACH) if where else 0, end)
+
+
+@torch.no_grad()
+def hint(masks: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """
+    Tell what colours would add to masks, at the masks' own resolution, for training.
+
+    So a network learns to draw what colours cannot say. It has no gradient: what counts is that
+    both together are right, not that the colours agree.
+
+    Args:
+        masks: [B, M, h/2, w/2], logits.
+        images: [B, 3, h, w], normalised.
+
+    Returns:
+        To be added to the logits, [B, M, h/2, w/2].
+    """
+    colours = coarse_colours(images)
+    likelier, near = _evidence(masks, colours, colours)
+    return COLOUR * likelier.view_as(masks) * near
+
+
+def coarse_colours(images: torch.Tensor) -> torch.Tensor:
+    """Monomials of the means of 2 x 2 pixels; [I, 3, h, w] -> [I, 10, h/2 * w/2]."""
+    halves = images[..., ::2, :] + images[..., 1::2, :]
+    return _monomials((halves[..., ::2] + halves[..., 1::2]) / 4)
+
+
+def _share(logits: torch.Tensor) -> torch.Tensor:
+    """Turn logits into how much of a pixel belongs, nothing of it at `LOWEST` and below."""
+    return F.relu(logits.sigmoid() - 1 / (1 + math.exp(-LOWEST)))
+
+
+def _evidence(masks: torch.Tensor, coarse: torch.Tensor, pixels: torch.Tensor
+              ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tell how much likelier the colours of pixels [B, 10, P] are inside, [B, M, P]; and where."""
+    near, inside = _share(_widened(masks)), _share(masks)  # the mask and the ring; the mask
+    weights = torch.stack((inside, near * (1 - inside)), 1).flatten(1, 2).flatten(2)
+    bells = _bell(weights @ coarse.transpose(1, 2))  # [B, 2 * M, 10]
+    own, other = bells.unflatten(1, (2, -1)).unbind(1)
+    return ((own - other) @ pixels).clamp(-SUREST, SUREST), near
 
 
 def _widened(masks: torch.Tensor) -> torch.Tensor:
@@ -90,8 +138,8 @@ def _widened(masks: torch.Tensor) -> torch.Tensor:
 
 
 def _monomials(colours: torch.Tensor) -> torch.Tensor:
-    """Give 1, r, g, b, rr, rg, rb, gg, gb, bb of colours [B, 3, P]; [B, 10, P]."""
-    red, green, blue = colours.unbind(1)
+    """Give 1, r, g, b, rr, rg, rb, gg, gb, bb of colours [B, 3, h, w]; [B, 10, h * w]."""
+    red, green, blue = colours.flatten(2).unbind(1)
     return torch.stack((torch.ones_like(red), red, green, blue, red * red, red * green,
                         red * blue, green * green, green * blue, blue * blue), 1)
 

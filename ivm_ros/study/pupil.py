@@ -15,10 +15,9 @@
 
 import torch
 from torch import nn
-import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.models.chooser import Chooser, each
-from ivm_ros.models.outlines import BASIS, draw, FINE, OUTLINE
+from ivm_ros.models.outlines import draw, OUTLINE
 from ivm_ros.models.proposals import Proposals
 from ivm_ros.study.seen import Seen
 from ivm_ros.train.losses import bce_loss, dice_loss
@@ -43,7 +42,7 @@ class Pupil(nn.Module):
         self.narrow = nn.Linear(seen.features.shape[2], WIDTH)
         self.chooser = Chooser(WIDTH, DEPTH, HEADS)
         self.chooser.naming.load_state_dict(seen.naming.state_dict())
-        self.redraw = nn.Linear(WIDTH, FINE + BASIS)
+        self.redraw = nn.Linear(WIDTH, OUTLINE)
         nn.init.zeros_(self.redraw.weight)
         nn.init.zeros_(self.redraw.bias)
 
@@ -63,8 +62,7 @@ class Pupil(nn.Module):
         """
         proposals = proposals._replace(features=self.narrow(proposals.features))
         choice = self.chooser(proposals, self.chooser.listen(tokens, token_mask), image_index)
-        moved = F.pad(self.redraw(choice.halfway), (0, OUTLINE - FINE - BASIS))
-        masks = draw(each(proposals.outlines, image_index) + moved,
+        masks = draw(each(proposals.outlines, image_index) + self.redraw(choice.halfway),
                      each(proposals.pixels, image_index), proposals.curves)  # [B, K, h, w]
         meant = choice.meant
         if not self.training:  # the best guess is shown, however unsure: something is in view

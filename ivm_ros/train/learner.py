@@ -31,6 +31,7 @@ from ivm_ros.models.chooser import Choice
 from ivm_ros.models.compact import CompactNet, paint
 from ivm_ros.models.outlines import draw
 from ivm_ros.models.proposals import Proposals, take
+from ivm_ros.models.refine import hint
 from ivm_ros.sample import Batch
 
 MENTIONED = 2  # what a sentence chooses from, what only says where
@@ -44,10 +45,12 @@ class Answers(NamedTuple):
         proposals (Proposals): Of I images.
         things (torch.Tensor): int64 [I, M], proposals that lie on labelled things, filled up with
             others where an image has fewer than M.
-        masks (torch.Tensor): [I, M, h/2, w/2], logits of their pixels.
+        masks (torch.Tensor): [I, M, h/2, w/2], logits of their pixels, with what colours add.
+        robot (torch.Tensor): [I, h/2, w/2], likewise of the robot's.
         choice (Choice): Of B sentences.
         target (torch.Tensor | None): [B, h/2, w/2], logits; None where all images are labelled,
-            since what is meant and what belongs to a thing are then judged apart.
+            since what is meant and what belongs to a thing are then judged apart. Without what
+            colours add: a label that is wrong says nothing of colours.
         names (torch.Tensor): [I, K, W], logits of the words that name each proposal.
         mentioned (torch.Tensor): [B, K, 2], logits of the second and third of `Batch.roles`.
     """
@@ -55,6 +58,7 @@ class Answers(NamedTuple):
     proposals: Proposals
     things: torch.Tensor
     masks: torch.Tensor
+    robot: torch.Tensor
     choice: Choice
     target: torch.Tensor | None
     names: torch.Tensor
@@ -87,12 +91,16 @@ class Learner(nn.Module):
         things = _labelled(proposals, batch)
         with torch.autocast(batch.images.device.type, enabled=False):
             masks = draw(take(proposals.outlines, things), proposals.pixels, proposals.curves)
+            # What colours say is added in use, so it is added before masks are judged.
+            drawn = torch.cat((masks, proposals.robot[:, None].float()), 1)
+            drawn = drawn + hint(drawn, batch.images.float())
+            masks, robot = drawn[:, :-1], drawn[:, -1]
         heard = net.chooser.listen(batch.tokens, batch.token_mask, batch.forgotten)
         choice = net.chooser(proposals, heard, batch.image_index)
         target = None if bool(batch.labelled.all()) else paint(
             proposals, choice.meant, batch.image_index, net.margins)
         names = net.chooser.fit(proposals.features[:, :-1], net.chooser.name(self.vocabulary))
-        return Answers(proposals, things, masks, choice, target, names,
+        return Answers(proposals, things, masks, robot, choice, target, names,
                        self.mentioned(choice.halfway))
 
 

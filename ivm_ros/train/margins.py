@@ -30,7 +30,6 @@ import torch.nn.functional as F  # noqa: N812 (the field's own name)
 from ivm_ros.data.loader import Batches, Scenes
 from ivm_ros.models.compact import at_least_one, CompactNet, likeliest, paint, redraw
 from ivm_ros.models.proposals import Proposals
-from ivm_ros.models.refine import palette_of
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.sample import Batch
 from ivm_ros.train.batch import to_batch
@@ -103,7 +102,7 @@ def _all_painted(seen: Seen) -> Iterator[tuple[tuple[float, float], torch.Tensor
     """Give what `paint` gives for all margins, up to sharpness; what takes long is done once."""
     index, most = seen.batch.image_index, max(THINGS) - min(PIXELS)
     masks, allowed = likeliest(seen.proposals, seen.meant + most, index)
-    anew, certain = redraw(masks, allowed, palette_of(seen.batch.images), index)
+    anew, certain = redraw(masks, allowed, seen.batch.images[index])
     few = anew.shape[1]
     first = torch.where(certain, F.avg_pool2d(anew, 2), masks[:, :few])
     masks = torch.cat((first, masks[:, few:]), 1)  # at the stride of the labels
@@ -117,7 +116,7 @@ def _all_painted(seen: Seen) -> Iterator[tuple[tuple[float, float], torch.Tensor
 
 def _paint(seen: Seen, margins: tuple[float, ...]) -> torch.Tensor:
     logits = paint(seen.proposals, seen.meant, seen.batch.image_index, torch.tensor(margins),
-                   palette_of(seen.batch.images))
+                   seen.batch.images)
     return F.avg_pool2d(logits, 2)
 
 
