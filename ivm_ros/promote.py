@@ -19,7 +19,7 @@ pictures that are hard for both do not blur it; intervals are bootstrapped over 
 that on some set the interval lies below zero, or the mean over all samples does.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import shlex
@@ -32,6 +32,7 @@ from rich.table import Table
 import tyro
 
 from ivm_ros.config import check, ConfigError, Doc, Range
+from ivm_ros.data.shards import read_info
 from ivm_ros.evaluate.grounding import bootstrap, images_of, Score, score_images
 from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.models.checkpoint import read_checkpoint_info
@@ -109,10 +110,20 @@ def _untested(config: PromoteConfig, candidate: Path) -> str:
     if not config.data:
         return ('nothing tells whether it is better than the current weights: wanted held-out '
                 'sets, as in --data data/mine')
-    learned = {Path(folder).resolve() for folder in
-               read_checkpoint_info(candidate).get('provenance', {}).get('data', {})}
-    seen = [folder for folder in config.data if Path(folder).resolve() in learned]
+    provenance = read_checkpoint_info(candidate).get('provenance', {})
+    own = {Path(folder).resolve() for folder in provenance.get('data', {})}
+    # What came before may have been trained elsewhere, where a path means another folder.
+    before = list(_learned(provenance.get('init')))
+    seen = [folder for folder in config.data
+            if Path(folder).resolve() in own or read_info(Path(folder)) in before]
     return f'{seen[0]} is not held out, it was trained on it' if seen else ''
+
+
+def _learned(provenance: Any) -> Iterator[Figures]:
+    """Give `dataset.json` of all that weights, and those that they started from, learned from."""
+    while isinstance(provenance, Mapping):
+        yield from provenance.get('data', {}).values()
+        provenance = provenance.get('init')
 
 
 def compare(config: PromoteConfig, new: Masker) -> Figures:
