@@ -19,6 +19,7 @@ import os
 from pathlib import Path
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -36,7 +37,8 @@ from ivm_ros.train.baselines import RAMP, self_paced, small_loss
 from ivm_ros.train.batch import to_batch
 from ivm_ros.train.dwsl import DwslConfig, effective_size, judge_loss, weights_of
 from ivm_ros.train.judging import Judging
-from ivm_ros.train.loop import train, TrainConfig
+from ivm_ros.train.loop import train, train_step, TrainConfig
+from ivm_ros.train.state import new_run
 
 KINDS = [item.name for item in fields(Noise)]
 
@@ -297,3 +299,35 @@ def test_a_team_of_two_weighs_as_one(mixed, tmp_path):
     judges = [torch.load(tmp_path / name / 'state.pt', weights_only=True)['judge']
               for name in ('one', 'two')]
     assert max((judges[0][name] - judges[1][name]).abs().max() for name in judges[0]) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('form', ['two_stage', 'joint'])
+def test_dwsl_takes_at_most_1_3_times_the_time_of_plain_training(mixed, tmp_path, form):
+    """
+    Seconds of a core for a step, batch included, in turns; the first stage shared out among steps.
+
+    Steps of both stages are as many as the settings have by default.
+    """
+    encoder, defaults = TextEncoder(), TrainConfig()
+    plain, dwsl = (config(mixed, tmp_path / method, method=method, dwsl=DwslConfig(form),
+                          images=defaults.images, sentences=1) for method in ('plain', 'dwsl'))
+    runs = [new_run(settings, encoder, torch.device('cpu')) for settings in (plain, dwsl)]
+    batches = Batches(Scenes([mixed]), (192, 256), plain.images, 1, plain.augment, 0)
+    judging, spent = runs[1].judging, {name: [] for name in ('plain', 'dwsl', 'first')}
+
+    def timed(name, step):
+        started = time.process_time()
+        step(to_batch(batches[turn], encoder))
+        spent[name].append(time.process_time() - started)
+
+    for turn in range(5):
+        timed('plain', lambda batch: train_step(runs[0], runs[0].learner, batch, plain))
+        timed('dwsl', lambda batch: train_step(
+            runs[1], runs[1].learner, judging.weigh(batch), dwsl))
+        timed('first', lambda batch: judging.prepare([batch]))
+    cost = {name: float(np.median(seconds[1:])) for name, seconds in spent.items()}
+    shared = DwslConfig().steps / defaults.steps if form == 'two_stage' else 0.0
+    ratio = (cost['dwsl'] + shared * cost['first']) / cost['plain']
+    print(f'{form}: {ratio:.3f} of {cost}')
+    assert ratio <= 1.3, spent

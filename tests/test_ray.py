@@ -1,0 +1,154 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""`ivm annotate --ray` on a real cluster of two nodes, at the loopback address of this machine."""
+
+from pathlib import Path
+import subprocess
+import sys
+
+import pytest
+
+from ivm_ros.annotate.pipeline import annotate, AnnotateConfig
+from ivm_ros.cli import main
+from ivm_ros.data.compose import compose, CompositeConfig
+from ivm_ros.data.shards import DatasetError, read_info, shard_paths
+from ivm_ros.ray_work import on_ray
+from ivm_ros.work import WorkError
+
+EXPERT = """
+import os
+
+from ivm_ros.annotate.experts import Candidate
+from ivm_ros.annotate.parse import sentence_of
+
+DIES = {dies!r}
+
+
+class Own:
+    name = 'own'
+
+    def propose(self, images, phrases):
+        import ray
+
+        with open({log!r}, 'a') as log:
+            log.write(ray.get_runtime_context().get_node_id() + chr(10))
+        if DIES and not os.path.exists(DIES):
+            open(DIES, 'w').close()
+            os.kill(os.getpid(), 9)
+        return [[Candidate((picture.image[..., 0] / 255).astype('float32'), .5,
+                           sentence_of(parsed), self.name)]
+                for picture, parsed in zip(images, phrases)]
+"""
+
+
+@pytest.fixture(scope='module')
+def scenes(cutout_folder, tmp_path_factory):
+    """Make 12 composites in 6 shards."""
+    folder = tmp_path_factory.mktemp('scenes') / 'data'
+    compose(CompositeConfig(out=str(folder), cutouts=(str(cutout_folder),), scenes=12, shard=2,
+                            seed=3))
+    return folder
+
+
+def shards(folder: Path) -> dict[str, bytes]:
+    """Read the bytes of all shards."""
+    return {path.name: path.read_bytes() for path in shard_paths(folder)}
+
+
+def listening() -> set[str]:
+    """List the addresses, but for loopback, at which some process of this machine listens."""
+    words = [line.split() for name in ('tcp', 'tcp6')
+             for line in Path(f'/proc/net/{name}').read_text().splitlines()[1:]]
+    return {word[1] for word in words
+            if word[3] == '0A' and not word[1].startswith(('0100007F', '0' * 24 + '01000000'))}
+
+
+@pytest.fixture
+def cluster(monkeypatch, tmp_path):
+    """Start two nodes of one CPU each and connect to them."""
+    monkeypatch.setenv('RAY_USAGE_STATS_ENABLED', '0')
+    monkeypatch.setenv('RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER', '0')
+    ray = pytest.importorskip('ray', reason='"pip install ivm_ros[ray]" is what is tested here')
+    from ray.cluster_utils import Cluster
+
+    before = listening()
+    made = Cluster()
+    try:
+        for _ in range(2):
+            made.add_node(num_cpus=1, node_ip_address='127.0.0.1', include_dashboard=False)
+        ray.init(address=made.address, log_to_driver=False)
+        assert not listening() - before, 'Ray listens beyond loopback'
+        yield made
+    finally:
+        ray.shutdown()
+        made.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_nodes_write_the_shards_of_one_process(cluster, scenes, tmp_path, monkeypatch):
+    """Both work, a killed worker's shard is done again, finished ones stay, errors come back."""
+    log, dies = tmp_path / 'log', tmp_path / 'died'
+    (tmp_path / 'own_expert.py').write_text(EXPERT.format(log=str(log), dies=str(dies)))
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    dies.touch()  # in this process nobody dies
+    alone = shards(annotate(AnnotateConfig(str(scenes), 'alone', 'own_expert:Own')))
+    log.unlink()
+    dies.unlink()
+    words = ['annotate', str(scenes), '--experts', 'own_expert:Own', '--out', 'ray', '--ray',
+             '--workers', '2']
+    assert main(words) == 0
+    assert shards(tmp_path / 'ray') == alone and dies.exists()
+    assert len(set(log.read_text().split())) == 2, 'one node did everything'
+
+    path, *others = shard_paths(tmp_path / 'ray')
+    path.unlink()
+    kept = [other.stat().st_mtime_ns for other in others]
+    assert main(words) == 0
+    assert shards(tmp_path / 'ray') == alone
+    assert [other.stat().st_mtime_ns for other in others] == kept
+    assert list(on_ray(read_info, [(tmp_path / 'ray',)], 2)) == [read_info(tmp_path / 'ray')]
+    with pytest.raises(DatasetError, match=r'^nowhere holds no dataset.json'):
+        list(on_ray(read_info, [(tmp_path / 'ray',), (Path('nowhere'),)], 2))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_without_a_cluster_one_is_started_here(scenes, tmp_path):
+    """And stopped; it is heard on loopback alone."""
+    pytest.importorskip('ray')
+    code = f'''
+import os, sys, time
+sys.path = {sys.path!r}
+from ivm_ros.annotate.pipeline import annotate, AnnotateConfig
+annotate(AnnotateConfig({str(scenes)!r}, {str(tmp_path / 'ray')!r}, 'sim-truth', ray=True))
+import ray
+assert not ray.is_initialized()
+'''
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+    one = annotate(AnnotateConfig(str(scenes), str(tmp_path / 'one'), 'sim-truth'))
+    assert shards(tmp_path / 'ray') == shards(one)
+
+
+def test_without_ray_one_line_says_what_to_install(scenes, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'ray', None)
+    assert main(['annotate', str(scenes), '--experts', 'sim-truth', '--ray', '--out',
+                 str(tmp_path / 'out')]) == 2
+    assert 'pip install "ivm_ros[ray]"' in ' '.join(capsys.readouterr().err.split())
+    with pytest.raises(WorkError, match='wanted Ray'):
+        list(on_ray(read_info, [(scenes,)], 1))
