@@ -315,17 +315,15 @@ def test_dwsl_takes_at_most_1_3_times_the_time_of_plain_training(mixed, tmp_path
     runs = [new_run(settings, encoder, torch.device('cpu')) for settings in (plain, dwsl)]
     batches = Batches(Scenes([mixed]), (192, 256), plain.images, 1, plain.augment, 0)
     judging, spent = runs[1].judging, {name: [] for name in ('plain', 'dwsl', 'first')}
-
-    def timed(name, step):
-        started = time.process_time()
-        step(to_batch(batches[turn], encoder))
-        spent[name].append(time.process_time() - started)
-
+    steps = {'plain': lambda batch: train_step(runs[0], runs[0].learner, batch, plain),
+             'dwsl': lambda batch: train_step(runs[1], runs[1].learner, judging.weigh(batch),
+                                              dwsl),
+             'first': lambda batch: judging.prepare([batch])}
     for turn in range(5):
-        timed('plain', lambda batch: train_step(runs[0], runs[0].learner, batch, plain))
-        timed('dwsl', lambda batch: train_step(
-            runs[1], runs[1].learner, judging.weigh(batch), dwsl))
-        timed('first', lambda batch: judging.prepare([batch]))
+        for name, step in steps.items():
+            started = time.process_time()
+            step(to_batch(batches[turn], encoder))
+            spent[name].append(time.process_time() - started)
     cost = {name: float(np.median(seconds[1:])) for name, seconds in spent.items()}
     shared = DwslConfig().steps / defaults.steps if form == 'two_stage' else 0.0
     ratio = (cost['dwsl'] + shared * cost['first']) / cost['plain']

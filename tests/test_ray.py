@@ -96,7 +96,7 @@ def cluster(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(2300)
 def test_two_nodes_write_the_shards_of_one_process(cluster, scenes, tmp_path, monkeypatch):
     """Both work, a killed worker's shard is done again, finished ones stay, errors come back."""
     log, dies = tmp_path / 'log', tmp_path / 'died'
@@ -126,18 +126,18 @@ def test_two_nodes_write_the_shards_of_one_process(cluster, scenes, tmp_path, mo
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(2300)
 def test_without_a_cluster_one_is_started_here(scenes, tmp_path):
     """And stopped; it is heard on loopback alone."""
     pytest.importorskip('ray')
-    code = f'''
-import os, sys, time
+    code = f"""
+import sys
 sys.path = {sys.path!r}
 from ivm_ros.annotate.pipeline import annotate, AnnotateConfig
 annotate(AnnotateConfig({str(scenes)!r}, {str(tmp_path / 'ray')!r}, 'sim-truth', ray=True))
 import ray
 assert not ray.is_initialized()
-'''
+"""
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
                           check=False)
     assert done.returncode == 0, done.stderr

@@ -21,8 +21,10 @@ the backbone then runs once for all of them.
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+import json
 from pathlib import Path
+import zlib
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -92,7 +94,7 @@ class Scenes:
         self._groups = [_image_groups(path) for path in self._shards]
         self._human = [_human_groups(path, groups)
                        for path, groups in zip(self._shards, self._groups)]
-        self._open: OrderedDict[int, list[Row]] = OrderedDict()
+        self._open: OrderedDict[int, tuple[list[Row], list[bytes]]] = OrderedDict()
 
     def __len__(self) -> int:
         """Count the images."""
@@ -101,11 +103,13 @@ class Scenes:
     def rows(self, shard: int, group: int) -> list[Row]:
         """Read all rows about one image."""
         if shard not in self._open:
-            self._open[shard] = read_shard(self._shards[shard])
+            self._open[shard] = _opened(self._shards[shard], self._groups[shard])
             if len(self._open) > OPEN_SHARDS:
                 self._open.popitem(last=False)
         first, last = self._groups[shard][group]
-        return self._open[shard][first:last]
+        rows, extras = self._open[shard]
+        return [replace(row, extra=extra) for row, extra in zip(
+            rows[first:last], json.loads(zlib.decompress(extras[group])))]
 
     def need_both_kinds(self, what: str) -> None:
         """
@@ -161,6 +165,14 @@ def _alternate(images: list[tuple[int, int]]) -> list[tuple[int, int]]:
     both = min(len(even), len(odd))
     pairs = [image for pair in zip(even, odd) for image in pair]
     return pairs + even[both:] + odd[both:]
+
+
+def _opened(path: Path, groups: Sequence[tuple[int, int]]) -> tuple[list[Row], list[bytes]]:
+    """Read a shard's rows without `extra`, which is most of them in memory, and that, packed."""
+    rows = read_shard(path)
+    extras = [zlib.compress(json.dumps([row.extra for row in rows[first:last]]).encode(), 1)
+              for first, last in groups]
+    return [replace(row, extra={}) for row in rows], extras
 
 
 def _image_groups(path: Path) -> list[tuple[int, int]]:
