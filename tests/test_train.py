@@ -134,10 +134,22 @@ def test_images_without_labels_teach_masks_only(toy_dataset, encoder):
     learner = Learner(CompactNet(SMALL), words_of(WORDS, encoder))
     terms = sample_losses(learner(batch), batch, LossConfig())
     assert not any(terms[name].any() for name in ('heat', 'things', 'names', 'meant', 'mentioned'))
-    assert terms['bce'].all() and terms['dice'].all()
+    assert terms['bce'].all() and terms['dice'].all() and terms['robot'].all()
     sum(terms.values()).sum().backward()
     assert learner.net.chooser.meant.weight.grad.any()
     assert learner.net.proposer.filter.weight.grad.any()
+
+
+def test_where_nobody_labelled_the_robot_none_is_taught(toy_dataset, encoder):
+    """A robot's own episodes show it; that no mask says so must not unlearn it."""
+    rows = [replace(row, robot_mask=None) for row in read_rows(toy_dataset)][:4]
+    arrays = scene_arrays(decode_image(rows[0].image), rows, letterbox_of((96, 128), (96, 128)))
+    batch = to_batch(arrays, encoder)
+    learner = Learner(CompactNet(SMALL), words_of((), encoder))
+    terms = sample_losses(learner(batch), batch, LossConfig())
+    assert not terms['robot'].any()
+    terms['robot'].sum().backward()
+    assert not learner.net.proposer.pyramid.robot.weight.grad.any()
 
 
 def test_learning_rate_warms_up_and_falls():

@@ -52,6 +52,7 @@ class Arrays:
         image_index (np.ndarray): int64 [B].
         target (np.ndarray): float32 [B, h/2, w/2] in [0, 1].
         robot (np.ndarray): float32 [I, h/2, w/2] in [0, 1].
+        robot_known (np.ndarray): float32 [I].
         valid (np.ndarray): float32 [I, h/2, w/2], 0 on padding.
         found (np.ndarray): float32 [B].
         weight (np.ndarray): float32 [B].
@@ -69,6 +70,7 @@ class Arrays:
     image_index: np.ndarray
     target: np.ndarray
     robot: np.ndarray
+    robot_known: np.ndarray
     valid: np.ndarray
     found: np.ndarray
     weight: np.ndarray
@@ -260,6 +262,7 @@ def scene_arrays(image: np.ndarray, rows: Sequence[Row], box: Letterbox,
         image_index=np.zeros(len(samples), np.int64),
         target=np.stack([_half(mask, box) for mask in masks]),
         robot=(np.zeros_like(inside) if robot is None else _half(robot, box))[None],
+        robot_known=np.array([robot is not None], np.float32),
         valid=valid(box)[::2, ::2].astype(np.float32)[None],
         found=np.array([mask.any() if sample.found is None else sample.found
                         for sample, mask in zip(samples, masks)], np.float32),
@@ -289,7 +292,7 @@ def stack(scenes: Sequence[Arrays]) -> Arrays:
     """Join scenes into one batch."""
     index = [scene.image_index + place for place, scene in enumerate(scenes)]
     joined = {name: np.concatenate([getattr(scene, name) for scene in scenes])
-              for name in ('images', 'target', 'robot', 'valid', 'found', 'weight', 'human',
-                           'labels', 'heat', 'owners', 'names', 'roles', 'labelled')}
+              for name in ('images', 'target', 'robot', 'robot_known', 'valid', 'found', 'weight',
+                           'human', 'labels', 'heat', 'owners', 'names', 'roles', 'labelled')}
     sentences = tuple(text for scene in scenes for text in scene.sentences)
     return Arrays(sentences=sentences, image_index=np.concatenate(index), **joined)
