@@ -221,6 +221,25 @@ def test_labels_of_simulators_count_fully(toy_dataset):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_the_eyes_show_the_robot_where_nobody_labelled_it(rows, tmp_path):
+    """What is labelled stays as it is."""
+    write_shard(tmp_path / 'shard-00000.parquet', [
+        replace(row, labels=None, is_human=number > 9, extra={},
+                robot_mask=row.robot_mask if number < 8 else None)
+        for number, row in enumerate(rows[:16])])  # four sentences a picture
+    eyes = load_checkpoint(SHIPPED).net
+    batch = to_batch(Batches(Scenes([tmp_path]), (192, 256), 4, 1, None, 0)[0], TextEncoder())
+    assert sorted(batch.robot_known.tolist()) == [0, 0, 1, 1]
+    assert not batch.robot[batch.robot_known < .5].any()
+    weighed = Judging(DwslConfig(form='joint'), eyes).weigh(batch)
+    assert weighed.robot_known.all()
+    with torch.no_grad():
+        seen = eyes.proposer(batch.images, eyes.backbone(batch.images)).robot.sigmoid()
+    for place, known in enumerate(batch.robot_known):
+        wanted = batch.robot[place] if known else seen[place]
+        assert torch.allclose(weighed.robot[place], wanted, atol=1e-5)
+
+
 # --- the main trainer ------------------------------------------------------------------------
 
 def test_balanced_batches_are_half_human(mixed, toy_dataset):

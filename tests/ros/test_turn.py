@@ -196,6 +196,9 @@ def test_episodes_become_better_weights_on_the_running_robot(graph, home, monkey
     iou = report['sets']['data/held_out']['iou']
     print('IoU on held-out scenes:', iou)
     assert iou['difference'] >= MARGIN and iou['difference_ci95'][0] > 0
+    arm = report['sets']['data/held_out']['robot']
+    print('... of the robot, which no label showed:', arm)
+    assert arm['difference'] > -.05
 
     assert np.abs(robot.mask(picture) - before).max() <= 2  # only when it is asked for
     answer = graph.call(Trigger, '/ivm_node/reload', Trigger.Request())
