@@ -105,7 +105,7 @@ def _cluster(workers: int) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    alone = {} if os.environ.get('RAY_ADDRESS') else {
+    alone: dict[str, Any] = {} if os.environ.get('RAY_ADDRESS') else {
         'num_cpus': workers, 'object_store_memory': STORE, 'include_dashboard': False}
     try:
         ray.init(**alone)

@@ -48,7 +48,7 @@ PAGE = Path(__file__).parents[2] / 'docs' / 'episodes.md'
 SEEDS = tuple(range(900_300, 900_310))
 HUMAN = 50
 MARGIN = .05
-"""IoU that the turn has to gain on held-out scenes; docs/episodes.md says what it gains."""
+"""IoU that the turn has to gain on held-out scenes."""
 BRIEFLY = {
     'import': ['--every', '0'],
     'annotate': ['--experts', 'machine_parts:erring,machine_parts:sloppy'],
