@@ -26,6 +26,7 @@ which know the truth as the camera published it, and err as annotators do.
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 import os
 from pathlib import Path
@@ -40,7 +41,7 @@ from ivm_ros.annotate.noise import Noise, spoil
 from ivm_ros.annotate.parse import Parsed, sentence_of
 from ivm_ros.data.shards import read_rows, Row, write_info, write_shard
 
-SCENES, SENTENCES = 40, 6
+SCENES, SENTENCES = 30, 6
 HELD_OUT_SEED = 900_200
 CAMERA = {'width': 256, 'height': 192, 'truth_height': 192, 'truth_every': 1, 'rate': 10.0,
           'count': 20, 'change_every': 2, 'wait_for': 1}
@@ -116,13 +117,13 @@ def camera(seeds: Sequence[str]) -> None:
 
 
 def held_out(folder: Path) -> None:
-    """Write other scenes with sentences that name a part, and true masks."""
+    """Write other scenes with sentences that name a part, and true masks of what they mean."""
     from ivm_sim.dataset import DatasetConfig, write_dataset
 
     with TemporaryDirectory() as whole:
         info = write_dataset(DatasetConfig(whole, scenes=SCENES, seed=HELD_OUT_SEED,
                                            sentences=SENTENCES))
-        rows = [row for row in read_rows(Path(whole))
+        rows = [replace(row, robot_mask=None) for row in read_rows(Path(whole))
                 if any(name in row.instruction for name in parts())]
     write_shard(folder / 'shard-00000.parquet', rows)
     write_info(folder, {**info, 'rows': len(rows)})
