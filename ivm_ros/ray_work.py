@@ -21,6 +21,7 @@ Needs `pip install "ivm_ros[ray]"`.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 import os
 from typing import Any
 
@@ -28,6 +29,14 @@ from ivm_ros.work import Made, WorkError
 
 TRIES = 3  # further ones, for a job whose machine or process died
 STORE = 100 << 20  # bytes of Ray's shared memory on one machine: only numbers travel
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What became of a job; of a class of ours, for Ray would turn plain values into Arrow's."""
+
+    made: Any
+    error: Exception | None = None
 
 
 class _Worker:
@@ -42,12 +51,12 @@ class _Worker:
     def __init__(self, call: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> None:
         self._call, self._jobs = call, jobs
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, row: dict[str, Any]) -> dict[str, _Answer]:
         """Do the job of a row; an error travels as it is, for Ray would wrap it in its own."""
         try:
-            return {'made': self._call(*self._jobs[int(row['job'])]), 'error': None}
+            return {'answer': _Answer(self._call(*self._jobs[int(row['job'])]))}
         except Exception as error:  # noqa: BLE001 - raised where the results are read
-            return {'made': None, 'error': error}
+            return {'answer': _Answer(None, error)}
 
 
 def on_ray(call: Callable[..., Made], jobs: Sequence[tuple[Any, ...]], workers: int
@@ -76,14 +85,14 @@ def on_ray(call: Callable[..., Made], jobs: Sequence[tuple[Any, ...]], workers: 
                                    override_num_blocks=len(jobs))
         answers = rows.map(
             _Worker, fn_constructor_args=(call, jobs), num_cpus=1,
-            num_gpus=min(1.0, resources.get('GPU', 0) / actors),
+            num_gpus=min(1.0, resources.get('GPU', 0) / actors) or None,
             compute=ray.data.ActorPoolStrategy(size=actors), max_restarts=TRIES,
             max_task_retries=TRIES)
         try:
             for row in answers.iter_rows():
-                if row['error'] is not None:
-                    raise row['error']
-                yield row['made']
+                if row['answer'].error is not None:
+                    raise row['answer'].error
+                yield row['answer'].made
         except ray.exceptions.RayError as error:
             raise WorkError(f'Ray failed ({type(error).__name__}: {str(error).splitlines()[0]}); '
                             'run the same command again to go on from what is written') from error
