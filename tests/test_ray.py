@@ -89,6 +89,8 @@ def heard_beyond_loopback() -> list[str]:
 @pytest.fixture
 def cluster(monkeypatch, tmp_path):
     """Start two nodes of one CPU each and connect to them."""
+    # Nodes take their environment from here; both find the test's own expert.
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
     monkeypatch.setenv('RAY_USAGE_STATS_ENABLED', '0')
     monkeypatch.setenv('RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER', '0')
     ray = pytest.importorskip('ray', reason='"pip install ivm_ros[ray]" is what is tested here')
@@ -113,7 +115,6 @@ def test_two_nodes_write_the_shards_of_one_process(cluster, scenes, tmp_path, mo
     """Both work, a killed worker's shard is done again, finished ones stay, errors come back."""
     log, dies = tmp_path / 'log', tmp_path / 'died'
     (tmp_path / 'own_expert.py').write_text(EXPERT.format(log=str(log), dies=str(dies)))
-    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
     dies.touch()  # in this process nobody dies
