@@ -29,7 +29,8 @@ import torch
 
 from ivm_ros.annotate.noise import LEVELS, Noise, spoil
 from ivm_ros.config import ConfigError
-from ivm_ros.data.loader import Batches, Scenes
+from ivm_ros.data.loader import Batches
+from ivm_ros.data.scenes import Scenes
 from ivm_ros.data.shards import DatasetError, read_rows, Row, write_info, write_shard
 from ivm_ros.models.checkpoint import load_checkpoint, SHIPPED
 from ivm_ros.models.text import TextEncoder

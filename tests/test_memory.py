@@ -21,7 +21,7 @@ import sys
 import numpy as np
 import pytest
 
-from ivm_ros.data.loader import Scenes
+from ivm_ros.data.scenes import Scenes
 from ivm_ros.data.shards import (
     encode_image, encode_mask, read_info, read_rows, Row, write_info, write_shard)
 
@@ -76,7 +76,7 @@ def on_disk(folder: Path) -> float:
 @pytest.mark.slow
 def test_training_keeps_shards_in_memory_about_as_large_as_on_the_disk(small_and_large):
     """It reads pictures in any order, so it keeps shards; not what Python makes of them."""
-    code = ('from pathlib import Path; from ivm_ros.data.loader import Scenes; '
+    code = ('from pathlib import Path; from ivm_ros.data.scenes import Scenes; '
             'import numpy as np; scenes = Scenes([Path({!r})])\n'
             'for place in scenes.order(np.random.default_rng(0)): scenes.rows(*place)')
     peaks = [peak(code.format(str(folder))) for folder in small_and_large]

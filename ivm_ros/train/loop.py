@@ -31,7 +31,8 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
 from ivm_ros.config import ConfigError
-from ivm_ros.data.loader import Arrays, Batches, Scenes
+from ivm_ros.data.loader import Arrays, Batches
+from ivm_ros.data.scenes import Scenes
 from ivm_ros.data.shards import read_info
 from ivm_ros.models.device import choose_device, choose_threads
 from ivm_ros.models.text import TextEncoder
@@ -66,9 +67,9 @@ def train(config: TrainConfig) -> Path:
     vocabulary = vocabulary_of(infos)
     device = choose_device(config.device)
     torch.set_num_threads(choose_threads(config.threads))
-    encoder = TextEncoder(config.text_encoder, device, SENTENCES_KEPT)
+    encoder = TextEncoder(config.text_encoder, device, SENTENCES_KEPT, kept=config.text_cache)
     reader = encoder if config.text_precision == 'float32' else TextEncoder(
-        config.text_encoder, device, SENTENCES_KEPT, torch.bfloat16)
+        config.text_encoder, device, SENTENCES_KEPT, torch.bfloat16, config.text_cache)
     scenes = Scenes(folders)
     if config.method == 'dwsl':
         scenes.need_both_kinds('method dwsl')
