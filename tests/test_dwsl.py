@@ -321,6 +321,35 @@ def test_a_team_of_two_weighs_as_one(mixed, tmp_path):
     assert max((judges[0][name] - judges[1][name]).abs().max() for name in judges[0]) < 1e-4
 
 
+@pytest.mark.parametrize('frozen', [0, 4, 18])
+def test_frozen_blocks_see_a_batch_once_and_nothing_else_changes(mixed, tmp_path, frozen):
+    """The eyes and the generator share what these blocks make of a batch."""
+    encoder = TextEncoder()
+    settings = config(mixed, tmp_path, method='dwsl', frozen_blocks=frozen,
+                      dwsl=DwslConfig('joint'))
+    runs = [new_run(settings, encoder, torch.device('cpu')) for _ in range(2)]
+    for backbone in (runs[1].net.backbone, runs[1].judging.eyes.backbone):
+        backbone.common = None
+    passed = []
+    for run in runs:
+        counts = [0] * 18
+        for backbone in (run.net.backbone, run.judging.eyes.backbone):
+            for place, block in enumerate(backbone.blocks):
+                block.register_forward_hook(
+                    lambda *_, counts=counts, place=place: counts.__setitem__(
+                        place, counts[place] + 1))
+        passed.append(counts)
+    batches = Batches(Scenes([mixed]), (192, 256), 2, 2, settings.augment, 0)
+    for step in range(3):
+        batch = to_batch(batches[step], encoder)
+        terms = [train_step(run, run.learner, run.judging.weigh(batch), settings)
+                 for run in runs]
+        assert terms[0] == terms[1] and runs[0].judging.seen == runs[1].judging.seen
+    states = [run.learner.state_dict() for run in runs]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert passed == [[3] * frozen + [6] * (18 - frozen), [6] * 18]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('form', ['two_stage', 'joint'])
 def test_dwsl_takes_at_most_1_3_times_the_time_of_plain_training(mixed, tmp_path, form):

@@ -44,6 +44,8 @@ class Judging:
         config: How labels are weighed.
         eyes: The generator that training starts from; copied.
         workers: The processes that train together.
+        frozen: Blocks of the backbone that stay in the generator that trains too. What they make
+            of a batch is computed once for both.
 
     Attributes:
         judge (Judge): The discriminator.
@@ -51,9 +53,11 @@ class Judging:
             share of all weight that machine labels have, the effective size per sample.
     """
 
-    def __init__(self, config: DwslConfig, eyes: CompactNet, workers: Team = Team(0, 1)) -> None:
+    def __init__(self, config: DwslConfig, eyes: CompactNet, workers: Team = Team(0, 1),
+                 frozen: int = 0) -> None:
         self.config = config
         self.eyes = deepcopy(eyes).eval().requires_grad_(False)
+        eyes.backbone.share(self.eyes.backbone, frozen)
         self.judge = Judge(config, next(eyes.parameters()).device, workers)
         self.seen: dict[str, float] = {}
 

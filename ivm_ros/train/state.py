@@ -146,8 +146,9 @@ def new_run(config: TrainConfig, encoder: TextEncoder, device: torch.device,
         parameter.requires_grad_(False)
     run = Run(Path(config.out), learner, deepcopy(net).requires_grad_(False),
               _optimizer(learner, config), {'name': NAME, 'sha256': encoder.hash}, vocabulary,
-              judging=Judging(config.dwsl, net, workers) if config.method == 'dwsl' else None,
               start=start)
+    if config.method == 'dwsl':
+        run.judging = Judging(config.dwsl, net, workers, config.frozen_blocks)
     _keep_settings(run.folder, asdict(config))
     if run.path.is_file():
         run.load()
