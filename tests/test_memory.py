@@ -94,7 +94,7 @@ def test_rows_are_those_of_the_shards(small_and_large):
 @pytest.mark.slow
 def test_counting_what_was_imported_does_not_grow_with_it(small_and_large):
     code = ('from ivm_ros.data.writer import Plan, write_scenes; '
-            'write_scenes(Plan({!r}, {}, 0, {}, 1, {{}}, None), "ivm")')
+            'write_scenes(Plan({!r}, {}, 0, {}, 1, {{}}, iter), "ivm")')
     peaks = [peak(code.format(str(folder), IMAGES * shards, IMAGES))
              for folder, shards in zip(small_and_large, (4, 20))]
     print('MiB:', peaks)
