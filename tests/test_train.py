@@ -17,6 +17,7 @@ from dataclasses import replace
 import json
 import os
 from pathlib import Path
+import shutil
 import subprocess
 import sys
 
@@ -194,6 +195,24 @@ def test_where_nobody_labelled_the_robot_none_is_taught(toy_dataset, encoder):
     assert not terms['robot'].any()
     terms['robot'].sum().backward()
     assert not learner.net.proposer.pyramid.robot.weight.grad.any()
+
+
+def test_folders_may_be_parted_by_commas(toy_dataset, tmp_path):
+    """One whose own name has a comma stays whole."""
+    second, odd = tmp_path / 'second', tmp_path / 'odd,even'
+    for folder in (second, odd):
+        shutil.copytree(toy_dataset, folder)
+    path = train(config(Path(f'{toy_dataset},{second}'), tmp_path / 'run', steps=1))
+    assert [*provenance(path)['data']] == [str(toy_dataset), str(second)]
+    path = train(config(odd, tmp_path / 'next', steps=1))
+    assert [*provenance(path)['data']] == [str(odd)]
+    with pytest.raises(ConfigError, match='wanted at least one dataset folder'):
+        train(config(Path(','), tmp_path / 'none'))
+
+
+def provenance(checkpoint: Path) -> dict:
+    """Read what a checkpoint says of how it was made."""
+    return json.loads(checkpoint.with_suffix('.json').read_text())['provenance']
 
 
 def test_learning_rate_warms_up_and_falls():

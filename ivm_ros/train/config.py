@@ -31,7 +31,7 @@ CURRENT = 'current'
 class TrainConfig:
     """Settings of `ivm train`."""
 
-    data: Annotated[tuple[str, ...], Doc('Dataset folders to train on.')] = ()
+    data: Annotated[tuple[str, ...], Doc('Dataset folders to train on: A B, or A,B.')] = ()
     out: Annotated[str, Doc('Folder of the run; an existing one is resumed.')] = 'runs/compact'
     validation: Annotated[tuple[str, ...], Doc('Dataset folders to choose by.')] = ()
     init: Annotated[str, Doc(

@@ -18,8 +18,9 @@ Each step: a batch, per-sample losses [B] times the samples' weights, one AdamW 
 average of the weights. A stopped run goes on to the same numbers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 import math
 from pathlib import Path
 import time
@@ -58,6 +59,7 @@ def train(config: TrainConfig) -> Path:
         ConfigError: No data, or a setting out of range.
         DatasetError: A folder cannot be read, or is for evaluation only.
     """
+    config = replace(config, data=tuple(_folders(config.data)))
     if not config.data:
         raise ConfigError('TrainConfig.data: wanted at least one dataset folder, got none; make '
                           'one with "ivm-sim dataset --out DIR"')
@@ -82,6 +84,12 @@ def train(config: TrainConfig) -> Path:
             run.finish(config, margins)
         workers.wait()  # who returns says that the checkpoint is written
         return run.checkpoint
+
+
+def _folders(data: Iterable[str]) -> Iterator[str]:
+    """Part what names several folders, 'a,b', and is none itself."""
+    for name in data:
+        yield from [name] if Path(name).is_dir() else filter(None, name.split(','))
 
 
 def _train(run: Run, encoder: TextEncoder, reader: TextEncoder, config: TrainConfig,
