@@ -69,6 +69,8 @@ EXTRAS = {
               'jinja2>=3.1,<4', 'pycocotools>=2.0.8,<3', 'scipy>=1.11,<2', *SHARDS],
     # The network in ONNX Runtime, and what writes it.
     'onnx': ['onnxruntime>=1.20,<2', 'onnx>=1.17,<2', 'onnxscript>=0.5,<1'],
+    # `ivm annotate --ray`: the same on many machines.
+    'ray': ['ray[data]>=2.40,<2.64'],  # 2.64 takes no number of retries any more
     # Large generators and annotation experts.
     'foundation': ['accelerate>=1,<2'],
     # pytest 9 breaks ROS' launch_testing.
@@ -86,7 +88,7 @@ EXTRAS = {
         'setuptools>=68,<80',  # 80 breaks `colcon build --symlink-install`
     ],
 }
-EXTRAS['dev'] = sorted({name for group in ('sim', 'scale', 'onnx', 'test', 'lint')
+EXTRAS['dev'] = sorted({name for group in ('sim', 'scale', 'onnx', 'ray', 'test', 'lint')
                         for name in EXTRAS[group]})
 
 

@@ -19,7 +19,7 @@ pictures that are hard for both do not blur it; intervals are bootstrapped over 
 that on some set the interval lies below zero, or the mean over all samples does.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import shlex
@@ -32,6 +32,7 @@ from rich.table import Table
 import tyro
 
 from ivm_ros.config import check, ConfigError, Doc, Range
+from ivm_ros.data.shards import read_info
 from ivm_ros.evaluate.grounding import bootstrap, images_of, Score, score_images
 from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.models.checkpoint import read_checkpoint_info
@@ -39,6 +40,7 @@ from ivm_ros.models.installed import choose, current_name, install, NONE, shelf,
 from ivm_ros.version import commit, versions
 
 Figures = dict[str, Any]
+NAMES = {'iou': 'mean IoU', 'found': 'right about found', 'robot': 'mean IoU of the robot'}
 
 
 class PromoteError(ValueError):
@@ -109,10 +111,20 @@ def _untested(config: PromoteConfig, candidate: Path) -> str:
     if not config.data:
         return ('nothing tells whether it is better than the current weights: wanted held-out '
                 'sets, as in --data data/mine')
-    learned = {Path(folder).resolve() for folder in
-               read_checkpoint_info(candidate).get('provenance', {}).get('data', {})}
-    seen = [folder for folder in config.data if Path(folder).resolve() in learned]
+    provenance = read_checkpoint_info(candidate).get('provenance', {})
+    own = {Path(folder).resolve() for folder in provenance.get('data', {})}
+    # What came before may have been trained elsewhere, where a path means another folder.
+    before = list(_learned(provenance.get('init')))
+    seen = [folder for folder in config.data
+            if Path(folder).resolve() in own or read_info(Path(folder)) in before]
     return f'{seen[0]} is not held out, it was trained on it' if seen else ''
+
+
+def _learned(provenance: Any) -> Iterator[Figures]:
+    """Give `dataset.json` of all that weights, and those that they started from, learned from."""
+    while isinstance(provenance, Mapping):
+        yield from provenance.get('data', {}).values()
+        provenance = provenance.get('init')
 
 
 def compare(config: PromoteConfig, new: Masker) -> Figures:
@@ -125,7 +137,7 @@ def compare(config: PromoteConfig, new: Masker) -> Figures:
         sets[folder] = figures_of(pairs, config.seed)
     if not every:
         raise PromoteError('no held-out sample has its target in view: nothing to compare')
-    worse = [folder for folder, row in sets.items() for name in ('iou', 'found')
+    worse = [folder for folder, row in sets.items() for name in NAMES
              if row[name] and row[name]['difference_ci95'][1] < 0]
     verdict = 'not worse'
     if worse:
@@ -158,16 +170,19 @@ def figures_of(pairs: Sequence[tuple[Score, Score]], seed: int) -> Figures:
         seed: Of the bootstrap.
 
     Returns:
-        'iou', over samples with their target in view (None without any), and 'found', the share
-        of samples where the weights are right about that: each with current, candidate, their
-        difference and its 95 % interval.
+        'iou', over samples with their target in view (None without any), 'found', the share of
+        samples where the weights are right about that, and 'robot', IoU where a robot is labelled
+        (None where none is): each with current, candidate, difference and its 95 % interval.
     """
     in_view = [pair for pair in pairs if pair[0].found]
+    armed = [pair for pair in pairs if not np.isnan(pair[0].robot)]
     right = [tuple((score.score > .5) == score.found for score in pair) for pair in pairs]
     return {'n': len(pairs), 'images': len({pair[0].image for pair in pairs}),
             'iou': _paired([(before.target, after.target) for before, after in in_view],
                            [before.image for before, _ in in_view], seed) if in_view else None,
-            'found': _paired(right, [before.image for before, _ in pairs], seed)}
+            'found': _paired(right, [before.image for before, _ in pairs], seed),
+            'robot': _paired([(before.robot, after.robot) for before, after in armed],
+                             [before.image for before, _ in armed], seed) if armed else None}
 
 
 def _paired(values: Sequence[Sequence[float]], images: Sequence[int], seed: int) -> Figures:
@@ -183,7 +198,7 @@ def print_comparison(report: Figures) -> None:
     for name in ('', 'current', 'candidate', 'difference', '95 %', 'samples', 'images'):
         table.add_column(name, justify='left' if not name else 'right')
     for folder, row in report['sets'].items():
-        for name, what in (('iou', 'mean IoU'), ('found', 'right about found')):
+        for name, what in NAMES.items():
             if row[name]:
                 low, high = row[name]['difference_ci95']
                 table.add_row(f'{folder}: {what}', f'{row[name]["current"]:.3f}',

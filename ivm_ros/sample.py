@@ -86,6 +86,8 @@ class Batch:
         image_index (torch.Tensor): int64 [B], which of the I images the sentence is about.
         target (torch.Tensor): float32 [B, h/2, w/2] in [0, 1], at the stride of the logits.
         robot (torch.Tensor): float32 [I, h/2, w/2] in [0, 1].
+        robot_known (torch.Tensor): float32 [I], 1 where it is labelled: where nobody did, a robot
+            may be in view all the same.
         valid (torch.Tensor): float32 [I, h/2, w/2], 0 on padding, which no loss counts.
         found (torch.Tensor): float32 [B], 1 when the target is in view.
         weight (torch.Tensor): float32 [B], weight of each sample in the loss.
@@ -107,6 +109,7 @@ class Batch:
     image_index: torch.Tensor
     target: torch.Tensor
     robot: torch.Tensor
+    robot_known: torch.Tensor
     valid: torch.Tensor
     found: torch.Tensor
     weight: torch.Tensor

@@ -23,6 +23,7 @@ What is not given here is taken from the parameter file, else from the node's ow
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -40,7 +41,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Start the node with what was given."""
     given = context.launch_configurations
     values: dict[str, object] = {
-        name: ParameterValue(given[name], value_type=OPTIONS[name].kind)
+        # A substitution, for only that is turned into a number.
+        name: ParameterValue(LaunchConfiguration(name), value_type=OPTIONS[name].kind)
         for name in GIVEN if given[name]}
     if given['images']:
         values['images'] = given['images'].split(',')

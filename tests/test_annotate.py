@@ -28,7 +28,8 @@ from ivm_ros.cli import main
 from ivm_ros.config import ConfigError
 from ivm_ros.data.augment import AugmentConfig
 from ivm_ros.data.compose import compose, CompositeConfig
-from ivm_ros.data.loader import Batches, Scenes
+from ivm_ros.data.loader import Batches
+from ivm_ros.data.scenes import Scenes
 from ivm_ros.data.shards import (
     DatasetError, decode_image, decode_mask, encode_mask, read_info, read_rows, read_shard,
     shard_paths, write_info, write_shard)

@@ -19,6 +19,7 @@ import os
 from pathlib import Path
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -28,7 +29,8 @@ import torch
 
 from ivm_ros.annotate.noise import LEVELS, Noise, spoil
 from ivm_ros.config import ConfigError
-from ivm_ros.data.loader import Batches, Scenes
+from ivm_ros.data.loader import Batches
+from ivm_ros.data.scenes import Scenes
 from ivm_ros.data.shards import DatasetError, read_rows, Row, write_info, write_shard
 from ivm_ros.models.checkpoint import load_checkpoint, SHIPPED
 from ivm_ros.models.text import TextEncoder
@@ -36,7 +38,8 @@ from ivm_ros.train.baselines import RAMP, self_paced, small_loss
 from ivm_ros.train.batch import to_batch
 from ivm_ros.train.dwsl import DwslConfig, effective_size, judge_loss, weights_of
 from ivm_ros.train.judging import Judging
-from ivm_ros.train.loop import train, TrainConfig
+from ivm_ros.train.loop import train, train_step, TrainConfig
+from ivm_ros.train.state import new_run
 
 KINDS = [item.name for item in fields(Noise)]
 
@@ -219,6 +222,25 @@ def test_labels_of_simulators_count_fully(toy_dataset):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_the_eyes_show_the_robot_where_nobody_labelled_it(rows, tmp_path):
+    """What is labelled stays as it is."""
+    write_shard(tmp_path / 'shard-00000.parquet', [
+        replace(row, labels=None, is_human=number > 9, extra={},
+                robot_mask=row.robot_mask if number < 8 else None)
+        for number, row in enumerate(rows[:16])])  # four sentences a picture
+    eyes = load_checkpoint(SHIPPED).net
+    batch = to_batch(Batches(Scenes([tmp_path]), (192, 256), 4, 1, None, 0)[0], TextEncoder())
+    assert sorted(batch.robot_known.tolist()) == [0, 0, 1, 1]
+    assert not batch.robot[batch.robot_known < .5].any()
+    weighed = Judging(DwslConfig(form='joint'), eyes).weigh(batch)
+    assert weighed.robot_known.all()
+    with torch.no_grad():
+        seen = eyes.proposer(batch.images, eyes.backbone(batch.images)).robot.sigmoid()
+    for place, known in enumerate(batch.robot_known):
+        wanted = batch.robot[place] if known else seen[place]
+        assert torch.allclose(weighed.robot[place], wanted, atol=1e-5)
+
+
 # --- the main trainer ------------------------------------------------------------------------
 
 def test_balanced_batches_are_half_human(mixed, toy_dataset):
@@ -297,3 +319,62 @@ def test_a_team_of_two_weighs_as_one(mixed, tmp_path):
     judges = [torch.load(tmp_path / name / 'state.pt', weights_only=True)['judge']
               for name in ('one', 'two')]
     assert max((judges[0][name] - judges[1][name]).abs().max() for name in judges[0]) < 1e-4
+
+
+@pytest.mark.parametrize('frozen', [0, 4, 18])
+def test_frozen_blocks_see_a_batch_once_and_nothing_else_changes(mixed, tmp_path, frozen):
+    """The eyes and the generator share what these blocks make of a batch."""
+    encoder = TextEncoder()
+    settings = config(mixed, tmp_path, method='dwsl', frozen_blocks=frozen,
+                      dwsl=DwslConfig('joint'))
+    runs = [new_run(settings, encoder, torch.device('cpu')) for _ in range(2)]
+    for backbone in (runs[1].net.backbone, runs[1].judging.eyes.backbone):
+        backbone.common = None
+    passed = []
+    for run in runs:
+        counts = [0] * 18
+        for backbone in (run.net.backbone, run.judging.eyes.backbone):
+            for place, block in enumerate(backbone.blocks):
+                block.register_forward_hook(
+                    lambda *_, counts=counts, place=place: counts.__setitem__(
+                        place, counts[place] + 1))
+        passed.append(counts)
+    batches = Batches(Scenes([mixed]), (192, 256), 2, 2, settings.augment, 0)
+    for step in range(3):
+        batch = to_batch(batches[step], encoder)
+        terms = [train_step(run, run.learner, run.judging.weigh(batch), settings)
+                 for run in runs]
+        assert terms[0] == terms[1] and runs[0].judging.seen == runs[1].judging.seen
+    states = [run.learner.state_dict() for run in runs]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert passed == [[3] * frozen + [6] * (18 - frozen), [6] * 18]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('form', ['two_stage', 'joint'])
+def test_dwsl_takes_at_most_1_3_times_the_time_of_plain_training(mixed, tmp_path, form):
+    """
+    Seconds of a core for a step, batch included, in turns; the first stage shared out among steps.
+
+    Steps of both stages are as many as the settings have by default.
+    """
+    encoder, defaults = TextEncoder(), TrainConfig()
+    plain, dwsl = (config(mixed, tmp_path / method, method=method, dwsl=DwslConfig(form),
+                          images=defaults.images, sentences=1) for method in ('plain', 'dwsl'))
+    runs = [new_run(settings, encoder, torch.device('cpu')) for settings in (plain, dwsl)]
+    batches = Batches(Scenes([mixed]), (192, 256), plain.images, 1, plain.augment, 0)
+    judging, spent = runs[1].judging, {name: [] for name in ('plain', 'dwsl', 'first')}
+    steps = {'plain': lambda batch: train_step(runs[0], runs[0].learner, batch, plain),
+             'dwsl': lambda batch: train_step(runs[1], runs[1].learner, judging.weigh(batch),
+                                              dwsl),
+             'first': lambda batch: judging.prepare([batch])}
+    for turn in range(5):
+        for name, step in steps.items():
+            started = time.process_time()
+            step(to_batch(batches[turn], encoder))
+            spent[name].append(time.process_time() - started)
+    cost = {name: float(np.median(seconds[1:])) for name, seconds in spent.items()}
+    shared = DwslConfig().steps / defaults.steps if form == 'two_stage' else 0.0
+    ratio = (cost['dwsl'] + shared * cost['first']) / cost['plain']
+    print(f'{form}: {ratio:.3f} of {cost}')
+    assert ratio <= 1.3, spent

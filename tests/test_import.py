@@ -27,7 +27,8 @@ from ivm_ros.config import ConfigError
 from ivm_ros.data.coco import Coco, load_plain, Refer
 from ivm_ros.data.importer import import_dataset, ImportConfig
 from ivm_ros.data.ivm_mix import IvmMix, normalise_mask
-from ivm_ros.data.loader import Batches, Scenes
+from ivm_ros.data.loader import Batches
+from ivm_ros.data.scenes import Scenes
 from ivm_ros.data.shards import DatasetError, decode_image, decode_mask, read_info, read_rows
 from ivm_ros.train.batch import check_training_data
 

@@ -25,7 +25,8 @@ from PIL import Image
 import pytest
 
 from ivm_ros.data.importer import import_dataset, ImportConfig
-from ivm_ros.data.loader import Batches, Scenes
+from ivm_ros.data.loader import Batches
+from ivm_ros.data.scenes import Scenes
 from ivm_ros.data.shards import DatasetError, decode_mask, MaskError, read_rows, Row
 
 SIZE = (120, 160)

@@ -18,7 +18,8 @@ import pytest
 
 from ivm_ros.data.augment import AugmentConfig, jitter, random_box
 from ivm_ros.data.instances import centres_of
-from ivm_ros.data.loader import Batches, Scenes
+from ivm_ros.data.loader import Batches
+from ivm_ros.data.scenes import Scenes
 from ivm_ros.image import letterbox_of
 
 WORDS = ('block', 'red', 'green', 'blue', 'yellow', 'mug')

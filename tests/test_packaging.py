@@ -162,7 +162,8 @@ def test_constraints_lie_inside_the_ranges(metadata):
 def test_a_robot_does_not_load_what_only_training_or_simulation_needs(metadata):
     """Start all that a robot runs, and look for what the extras bring."""
     extras = metadata['extras_require']
-    optional = names(line for name in ('sim', 'scale', 'foundation') for line in extras[name])
+    optional = names(line for name in ('sim', 'scale', 'ray', 'foundation')
+                     for line in extras[name])
     optional -= names(metadata['install_requires']) | {'packaging'}
     code = ('import sys, ivm_ros.masker, ivm_ros.deploy, ivm_ros.nodes.ivm_node;'
             'print(*{name.partition(".")[0] for name in sys.modules})')

@@ -23,9 +23,10 @@ import pytest
 
 from ivm_ros.cli import main
 from ivm_ros.data.importer import import_dataset, ImportConfig
-from ivm_ros.data.loader import Batches, Scenes
+from ivm_ros.data.loader import Batches
 from ivm_ros.data.look import GREEN, outlined
 from ivm_ros.data.png_masks import plain_mask
+from ivm_ros.data.scenes import Scenes
 from ivm_ros.data.shards import (
     DatasetError, decode_labels, decode_mask, decode_sample, encode_image, encode_mask, MaskError,
     read_rows, Row, write_info, write_shard)

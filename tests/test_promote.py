@@ -87,6 +87,15 @@ def test_samples_without_their_target_count_in_found_alone():
     assert figures_of(absent, 0)['iou'] is None
 
 
+def test_the_robot_counts_where_it_is_labelled():
+    before, after = (Score(0, '', True, .9, .5, robot, {}) for robot in (.8, .2))
+    nobody = scores([.5], [1])[0]
+    figures = figures_of([(before, after), (nobody, nobody)], 0)['robot']
+    assert figures['difference'] == pytest.approx(-.6) and figures['current'] == .8
+    assert figures['difference_ci95'][1] < 0  # so that it is refused
+    assert figures_of([(nobody, nobody)], 0)['robot'] is None
+
+
 @pytest.mark.slow
 def test_worse_weights_are_refused_unless_forced_and_can_be_taken_back(
         untrained, toy_dataset, capsys, monkeypatch, home):

@@ -17,6 +17,7 @@ from dataclasses import replace
 import json
 import os
 from pathlib import Path
+import shutil
 import subprocess
 import sys
 
@@ -27,7 +28,8 @@ import torch
 
 from ivm_ros.config import ConfigError
 from ivm_ros.data.augment import AugmentConfig
-from ivm_ros.data.loader import Batches, scene_arrays, Scenes
+from ivm_ros.data.loader import Batches, scene_arrays
+from ivm_ros.data.scenes import Scenes
 from ivm_ros.data.shards import DatasetError, decode_image, read_rows, write_info
 from ivm_ros.image import letterbox_of
 from ivm_ros.models.compact import CompactConfig, CompactNet
@@ -135,7 +137,7 @@ def test_images_without_labels_teach_masks_only(toy_dataset, encoder):
     learner = Learner(CompactNet(SMALL), words_of(WORDS, encoder))
     terms = sample_losses(learner(batch), batch, LossConfig())
     assert not any(terms[name].any() for name in ('heat', 'things', 'names', 'meant', 'mentioned'))
-    assert terms['bce'].all() and terms['dice'].all()
+    assert terms['bce'].all() and terms['dice'].all() and terms['robot'].all()
     sum(terms.values()).sum().backward()
     assert learner.net.chooser.meant.weight.grad.any()
     assert learner.net.proposer.outline.filter.weight.grad.any()
@@ -181,6 +183,36 @@ def test_a_forgotten_word_is_known_by_its_name_only(toy_dataset, encoder):
     assert torch.equal(heard.names, chooser.name(batch.tokens))
     half = batch_of(toy_dataset, encoder, augment=replace(always, forget=.5)).forgotten
     assert .3 < half.float().mean() < .7
+
+
+def test_where_nobody_labelled_the_robot_none_is_taught(toy_dataset, encoder):
+    """A robot's own episodes show it; that no mask says so must not unlearn it."""
+    rows = [replace(row, robot_mask=None) for row in read_rows(toy_dataset)][:4]
+    arrays = scene_arrays(decode_image(rows[0].image), rows, letterbox_of((96, 128), (96, 128)))
+    batch = to_batch(arrays, encoder)
+    learner = Learner(CompactNet(SMALL), words_of((), encoder))
+    terms = sample_losses(learner(batch), batch, LossConfig())
+    assert not terms['robot'].any()
+    terms['robot'].sum().backward()
+    assert not learner.net.proposer.pyramid.robot.weight.grad.any()
+
+
+def test_folders_may_be_parted_by_commas(toy_dataset, tmp_path):
+    """One whose own name has a comma stays whole."""
+    second, odd = tmp_path / 'second', tmp_path / 'odd,even'
+    for folder in (second, odd):
+        shutil.copytree(toy_dataset, folder)
+    path = train(config(Path(f'{toy_dataset},{second}'), tmp_path / 'run', steps=1))
+    assert [*provenance(path)['data']] == [str(toy_dataset), str(second)]
+    path = train(config(odd, tmp_path / 'next', steps=1))
+    assert [*provenance(path)['data']] == [str(odd)]
+    with pytest.raises(ConfigError, match='wanted at least one dataset folder'):
+        train(config(Path(','), tmp_path / 'none'))
+
+
+def provenance(checkpoint: Path) -> dict:
+    """Read what a checkpoint says of how it was made."""
+    return json.loads(checkpoint.with_suffix('.json').read_text())['provenance']
 
 
 def test_learning_rate_warms_up_and_falls():

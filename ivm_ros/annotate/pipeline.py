@@ -20,8 +20,9 @@ any number of processes share the work, and a stopped run goes on with the shard
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+import os
 from pathlib import Path
 import re
 import shlex
@@ -41,6 +42,7 @@ from ivm_ros.data.shards import (
     DatasetError, open_table, read_info, read_shard, shard_paths, write_info, write_shard)
 from ivm_ros.data.writer import begin
 from ivm_ros.masker import MaskerConfig
+from ivm_ros.models.installed import weights_path
 from ivm_ros.work import in_processes, progress_of
 
 REWRITTEN = re.compile(r'.*w\d+')
@@ -64,6 +66,9 @@ class AnnotateConfig:
         'Complex sentences that the language model adds for each labelled row.')] = 0
     batch: Annotated[int, Range(1, 1024), Doc('Rows that an expert gets at once.')] = 8
     workers: Annotated[int, Range(1), Doc('Processes, each with its own experts.')] = 1
+    ray: Annotated[bool, Doc(
+        'Have the workers on a Ray cluster: that of RAY_ADDRESS, else one on this machine. All '
+        'its machines need the same files under the same paths.')] = False
     masker: tyro.conf.OmitArgPrefixes[MaskerConfig] = field(default_factory=MaskerConfig)
 
     def __post_init__(self) -> None:
@@ -120,11 +125,30 @@ def _settings(config: AnnotateConfig) -> dict[str, Any]:
 
 def _each(config: AnnotateConfig, paths: list[Path]) -> Iterator[int]:
     """Label shards, and yield numbers of rows as they are finished."""
-    if config.workers == 1 or len(paths) < 2:
+    if config.ray and paths:
+        from ivm_ros.ray_work import on_ray  # an extra
+
+        everywhere = _everywhere(config)
+        yield from on_ray(_label_shard, [(everywhere, path.absolute()) for path in paths],
+                          config.workers)
+    elif config.workers == 1 or len(paths) < 2:
         for path in paths:
             yield _label_shard(config, path)
-        return
-    yield from in_processes(_label_shard, [(config, path) for path in paths], config.workers)
+    else:
+        yield from in_processes(_label_shard, [(config, path) for path in paths], config.workers)
+
+
+def _everywhere(config: AnnotateConfig) -> AnnotateConfig:
+    """Name files so that another machine takes the same, and not what its own user promoted."""
+    def full(path: str) -> str:
+        return path and os.path.abspath(path)
+
+    masker, llm = config.masker, config.llm
+    return replace(
+        config, data=full(config.data), out=full(config.out),
+        masker=replace(masker, weights=full(str(weights_path(masker.weights))),
+                       text_encoder=full(masker.text_encoder), graph=full(masker.graph)),
+        llm=replace(llm, cache=full(llm.cache), prompts=full(llm.prompts)))
 
 
 def _label_shard(config: AnnotateConfig, path: Path) -> int:

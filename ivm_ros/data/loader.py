@@ -19,25 +19,20 @@ goes on, and workers may make them in any order. One image brings several of its
 the backbone then runs once for all of them.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from torch.utils.data import Dataset
 
 from ivm_ros.data.augment import AugmentConfig, jitter, random_box
 from ivm_ros.data.instances import instance_arrays
-from ivm_ros.data.shards import (
-    DatasetError, decode_image, decode_sample, read_shard, Row, shard_paths)
+from ivm_ros.data.scenes import Scenes
+from ivm_ros.data.shards import DatasetError, decode_image, decode_sample, Row
 from ivm_ros.image import Letterbox, letterbox_of, resize, Size, to_canvas, valid
 from ivm_ros.sample import Sample
 
 LONGEST = 48  # tokens of a sentence, as many as the sentence encoder reads
-OPEN_SHARDS = 128
-"""Shards kept in memory; a larger dataset is read in blocks of this many."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,7 @@ class Arrays:
         forgotten (np.ndarray): bool [B, `LONGEST`], see `Batch`.
         target (np.ndarray): float32 [B, h/2, w/2] in [0, 1].
         robot (np.ndarray): float32 [I, h/2, w/2] in [0, 1].
+        robot_known (np.ndarray): float32 [I].
         valid (np.ndarray): float32 [I, h/2, w/2], 0 on padding.
         found (np.ndarray): float32 [B].
         weight (np.ndarray): float32 [B].
@@ -70,6 +66,7 @@ class Arrays:
     forgotten: np.ndarray
     target: np.ndarray
     robot: np.ndarray
+    robot_known: np.ndarray
     valid: np.ndarray
     found: np.ndarray
     weight: np.ndarray
@@ -80,104 +77,6 @@ class Arrays:
     names: np.ndarray
     roles: np.ndarray
     labelled: np.ndarray
-
-
-class Scenes:
-    """
-    The images of some dataset folders with their sentences, read shard by shard.
-
-    Args:
-        folders: Dataset folders; their labelled rows are used.
-    """
-
-    def __init__(self, folders: Sequence[Path]) -> None:
-        self._shards = [path for folder in folders for path in shard_paths(folder)]
-        self._groups = [_image_groups(path) for path in self._shards]
-        self._human = [_human_groups(path, groups)
-                       for path, groups in zip(self._shards, self._groups)]
-        self._open: OrderedDict[int, list[Row]] = OrderedDict()
-
-    def __len__(self) -> int:
-        """Count the images."""
-        return sum(map(len, self._groups))
-
-    def rows(self, shard: int, group: int) -> list[Row]:
-        """Read all rows about one image."""
-        if shard not in self._open:
-            self._open[shard] = read_shard(self._shards[shard])
-            if len(self._open) > OPEN_SHARDS:
-                self._open.popitem(last=False)
-        first, last = self._groups[shard][group]
-        return self._open[shard][first:last]
-
-    def need_both_kinds(self, what: str) -> None:
-        """
-        Check that there are images that people labelled, and others.
-
-        Raises:
-            DatasetError: There are only ones of a kind; `what` wanted both.
-        """
-        human = sum(map(sum, self._human))
-        if human in (0, len(self)):
-            raise DatasetError(f'{what} wanted images that people labelled (is_human) and others, '
-                               f'got {human} and {len(self) - human}')
-
-    def balanced(self, order: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """
-        Let images that people labelled and others alternate, as many as there were before.
-
-        The fewer ones come round more often. Pairs are turned in turns, so that each of two
-        processes that share a batch gets both.
-
-        Raises:
-            DatasetError: There are only ones of a kind.
-        """
-        self.need_both_kinds('balanced')
-        human = [image for image in order if self._human[image[0]][image[1]]]
-        machine = [image for image in order if not self._human[image[0]][image[1]]]
-        pairs = [(human[place % len(human)], machine[place % len(machine)])
-                 for place in range((len(order) + 1) // 2)]
-        turned = [image for place, pair in enumerate(pairs)
-                  for image in (pair if place % 2 else pair[::-1])]
-        return turned[:len(order)]
-
-    def order(self, rng: np.random.Generator) -> list[tuple[int, int]]:
-        """Shuffle (shard, group) pairs within blocks of as many shards as stay open."""
-        shards = rng.permutation(len(self._shards))
-        order: list[tuple[int, int]] = []
-        for start in range(0, len(shards), OPEN_SHARDS):
-            block = [(int(shard), group) for shard in shards[start:start + OPEN_SHARDS]
-                     for group in range(len(self._groups[shard]))]
-            order.extend(_alternate([block[index] for index in rng.permutation(len(block))]))
-        return order
-
-
-def _alternate(images: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """
-    Let even and odd images of the shards alternate.
-
-    So two processes that share a batch meet the same images in every epoch, and each needs to
-    encode its own sentences only.
-    """
-    even = [image for image in images if image[1] % 2 == 0]
-    odd = [image for image in images if image[1] % 2]
-    both = min(len(even), len(odd))
-    pairs = [image for pair in zip(even, odd) for image in pair]
-    return pairs + even[both:] + odd[both:]
-
-
-def _image_groups(path: Path) -> list[tuple[int, int]]:
-    """First and last row of every image in a shard."""
-    ids = [name.rpartition('-')[0] or name
-           for name in pq.read_table(path, columns=['id'])['id'].to_pylist()]
-    starts = [0, *(row for row in range(1, len(ids)) if ids[row] != ids[row - 1])]
-    return list(zip(starts, [*starts[1:], len(ids)]))
-
-
-def _human_groups(path: Path, groups: list[tuple[int, int]]) -> list[bool]:
-    """Tell of each image of a shard whether people labelled any of its sentences."""
-    human = pq.read_table(path, columns=['is_human'])['is_human'].to_pylist()
-    return [any(human[first:last]) for first, last in groups]
 
 
 class Batches(Dataset[Arrays]):
@@ -254,6 +153,7 @@ def scene_arrays(image: np.ndarray, rows: Sequence[Row], box: Letterbox,
         forgotten=(np.zeros((len(samples), LONGEST), bool) if forgotten is None else forgotten),
         target=np.stack([_half(mask, box) for mask in masks]),
         robot=(np.zeros_like(inside) if robot is None else _half(robot, box))[None],
+        robot_known=np.array([robot is not None], np.float32),
         valid=valid(box)[::2, ::2].astype(np.float32)[None],
         found=np.array([mask.any() if sample.found is None else sample.found
                         for sample, mask in zip(samples, masks)], np.float32),
@@ -283,7 +183,8 @@ def stack(scenes: Sequence[Arrays]) -> Arrays:
     """Join scenes into one batch."""
     index = [scene.image_index + place for place, scene in enumerate(scenes)]
     joined = {name: np.concatenate([getattr(scene, name) for scene in scenes])
-              for name in ('images', 'forgotten', 'target', 'robot', 'valid', 'found', 'weight',
-                           'human', 'labels', 'heat', 'owners', 'names', 'roles', 'labelled')}
+              for name in ('images', 'forgotten', 'target', 'robot', 'robot_known', 'valid',
+                           'found', 'weight', 'human', 'labels', 'heat', 'owners', 'names',
+                           'roles', 'labelled')}
     sentences = tuple(text for scene in scenes for text in scene.sentences)
     return Arrays(sentences=sentences, image_index=np.concatenate(index), **joined)

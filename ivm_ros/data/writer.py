@@ -163,8 +163,11 @@ def begin(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def _count(folder: Path) -> dict[str, Any]:
-    rows = pa.concat_tables(pq.read_table(path, columns=['kind', 'found', 'extra'])
-                            for path in shard_paths(folder)).to_pylist()
-    return {'rows': len(rows), 'kinds': dict(Counter(row['kind'] for row in rows)),
-            'found': sum(row['found'] for row in rows),
-            'needs_more_than_colour': sum(json.loads(row['extra'])['needs'] for row in rows)}
+    """Count rows, shard by shard: a dataset may be larger than memory."""
+    kinds, totals = Counter[str](), Counter[str]()
+    for path in shard_paths(folder):
+        for row in pq.read_table(path, columns=['kind', 'found', 'extra']).to_pylist():
+            kinds[row['kind']] += 1
+            totals.update(rows=1, found=row['found'], needs=json.loads(row['extra'])['needs'])
+    return {'rows': totals['rows'], 'kinds': dict(kinds), 'found': totals['found'],
+            'needs_more_than_colour': totals['needs']}

@@ -32,7 +32,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.config import check, Doc, Range
-from ivm_ros.data.loader import Arrays, Batches, Scenes
+from ivm_ros.data.loader import Arrays, Batches
+from ivm_ros.data.scenes import Scenes
 from ivm_ros.files import replace_file
 from ivm_ros.models.checkpoint import load_checkpoint, SHIPPED
 from ivm_ros.models.compact import at_least_one, CompactNet, paint

@@ -18,8 +18,11 @@ Folded into the convolutions, because on a CPU the normalisations cost as much a
 they follow, in training as in use, and because a small batch would spoil ImageNet's statistics.
 """
 
+from collections.abc import Iterable
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -79,8 +82,59 @@ class InvertedResidual(nn.Module):
         return x + result if self.residual else result
 
 
+class Begun(NamedTuple):
+    """
+    How far pictures have come.
+
+    Attributes:
+        last (torch.Tensor): [I, C, h, w], what the last block gave; at first, the pictures.
+        maps (tuple[torch.Tensor, ...]): Those of `TAPS` so far.
+        blocks (int): Through how many blocks.
+    """
+
+    last: torch.Tensor
+    maps: tuple[torch.Tensor, ...] = ()
+    blocks: int = 0
+
+    def through(self, blocks: Iterable[nn.Module]) -> 'Begun':
+        """Go on through the blocks that come next."""
+        x, maps, index = self.last, list(self.maps), self.blocks
+        for block in blocks:
+            x = block(x)
+            if index in TAPS:
+                maps.append(x)
+            index += 1
+        return Begun(x, tuple(maps), index)
+
+
+class Common:
+    """
+    First blocks that two backbones have in common, and that stay as they are.
+
+    Whichever backbone is the second to see the same pictures, the very tensor and in the same
+    precision, is told what the first was.
+
+    Args:
+        blocks: They get no gradient.
+    """
+
+    def __init__(self, blocks: nn.Sequential) -> None:
+        self.blocks = blocks
+        self._seen: tuple[torch.Tensor, bool, Begun] | None = None
+
+    def __call__(self, images: torch.Tensor) -> Begun:
+        """Turn images [I, 3, h, w] into what the blocks make of them."""
+        half = torch.is_autocast_enabled(images.device.type)
+        if self._seen is None or self._seen[0] is not images or self._seen[1] != half:
+            with torch.no_grad():
+                self._seen = images, half, Begun(images).through(self.blocks)
+        return self._seen[2]
+
+
 class MobileNetPyramid(nn.Module):
     """MobileNetV2 1.0 without its classifier: maps at stride 2, 4, 8, 16 and 32."""
+
+    common: Common | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,13 +149,12 @@ class MobileNetPyramid(nn.Module):
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Turn images [I, 3, h, w] into maps of `CHANNELS` at stride 2 to 32."""
-        maps = []
-        x = images
-        for index, block in enumerate(self.blocks):
-            x = block(x)
-            if index in TAPS:
-                maps.append(x)
-        return maps
+        begun = Begun(images) if self.common is None else self.common(images)
+        return list(begun.through(islice(self.blocks, begun.blocks, None)).maps)
+
+    def share(self, other: 'MobileNetPyramid', blocks: int) -> None:
+        """Have the first blocks, which must stay as they are, in common with a copy."""
+        self.common = other.common = Common(self.blocks[:blocks])
 
     @torch.no_grad()
     def load_imagenet(self, path: Path) -> None:

@@ -135,13 +135,15 @@ class RecorderNode(Node):
             self._error = str(error)
             self.get_logger().error(self._error)
         self._running = False  # until somebody was told how the recording ended
-        self._cameras = [CameraTopic(self, topic, listen, self._on_picture)
-                         for topic in config.images]
         for durability in (DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE):
             # Twice: a transient local subscription alone would not hear volatile publishers.
             heard = self.create_subscription(String, 'instruction', self._on_instruction,
                                              QoSProfile(depth=10, durability=durability))
         self._asked: str = heard.topic_name
+        # After the instruction: rclpy serves what came together in this order, and an instruction
+        # that came with a picture holds for it.
+        self._cameras = [CameraTopic(self, topic, listen, self._on_picture)
+                         for topic in config.images]
         self.create_service(Trigger, '~/start', self._on_start)
         self.create_service(Trigger, '~/stop', self._on_stop)
         self._health = self.create_publisher(DiagnosticArray, '/diagnostics', 10)

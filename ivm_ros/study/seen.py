@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.annotate.noise import Noise, spoil
-from ivm_ros.data.loader import Scenes
+from ivm_ros.data.scenes import Scenes
 from ivm_ros.data.shards import (
     DatasetError, decode_image, decode_labels, decode_mask, Row)
 from ivm_ros.image import letterbox_of, to_canvas

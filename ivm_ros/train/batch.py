@@ -32,8 +32,9 @@ def to_batch(arrays: Arrays, encoder: TextEncoder) -> Batch:
     tokens, mask = encoder(arrays.sentences)
     device = encoder.device
     planes = {name: torch.from_numpy(getattr(arrays, name)).to(device)
-              for name in ('image_index', 'target', 'robot', 'valid', 'found', 'weight',
-                           'human', 'labels', 'heat', 'owners', 'names', 'roles', 'labelled')}
+              for name in ('image_index', 'target', 'robot', 'robot_known', 'valid', 'found',
+                           'weight', 'human', 'labels', 'heat', 'owners', 'names', 'roles',
+                           'labelled')}
     forgotten = torch.from_numpy(arrays.forgotten[:, :mask.shape[1]]).to(device)
     return Batch(normalise(arrays.images, device), tokens, mask, forgotten, **planes)
 

@@ -23,14 +23,19 @@ from ivm_ros.train.dwsl import DwslConfig
 from ivm_ros.train.losses import LossConfig
 
 
+CURRENT = 'current'
+"""As `init`: the promoted weights, or the shipped ones where there are none."""
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of `ivm train`."""
 
-    data: Annotated[tuple[str, ...], Doc('Dataset folders to train on.')] = ()
+    data: Annotated[tuple[str, ...], Doc('Dataset folders to train on: A B, or A,B.')] = ()
     out: Annotated[str, Doc('Folder of the run; an existing one is resumed.')] = 'runs/compact'
     validation: Annotated[tuple[str, ...], Doc('Dataset folders to choose by.')] = ()
-    init: Annotated[str, Doc('Checkpoint to start from; empty for ImageNet.')] = ''
+    init: Annotated[str, Doc(
+        'Checkpoint to start from; "current" for the weights in use, empty for ImageNet.')] = ''
     method: Annotated[Literal['plain', 'dwsl'], Doc(
         'All labels alike, or weighed by a discriminator; dwsl wants --init.')] = 'plain'
     balanced: Annotated[bool, Doc(

@@ -44,6 +44,8 @@ class Judging:
         config: How labels are weighed.
         eyes: The generator that training starts from; copied.
         workers: The processes that train together.
+        frozen: Blocks of the backbone that stay in the generator that trains too. What they make
+            of a batch is computed once for both.
 
     Attributes:
         judge (Judge): The discriminator.
@@ -51,20 +53,27 @@ class Judging:
             share of all weight that machine labels have, the effective size per sample.
     """
 
-    def __init__(self, config: DwslConfig, eyes: CompactNet, workers: Team = Team(0, 1)) -> None:
+    def __init__(self, config: DwslConfig, eyes: CompactNet, workers: Team = Team(0, 1),
+                 frozen: int = 0) -> None:
         self.config = config
         self.eyes = deepcopy(eyes).eval().requires_grad_(False)
+        eyes.backbone.share(self.eyes.backbone, frozen)
         self.judge = Judge(config, next(eyes.parameters()).device, workers)
         self.seen: dict[str, float] = {}
 
     def prepare(self, batches: Iterable[Batch]) -> None:
         """Teach the discriminator before the generator learns (`two_stage`)."""
         for batch in batches:
-            self._learn(batch, self.sight(batch))
+            self._learn(batch, self._look(batch)[0])
 
     def weigh(self, batch: Batch) -> Batch:
-        """Give a batch whose weights are multiplied by f(p); `joint` learns from it first."""
-        sight = self.sight(batch)
+        """
+        Give a batch whose weights are multiplied by f(p); `joint` learns from it first.
+
+        Where nobody labelled the robot, it is from now on where the eyes see it: else what no
+        mask of a robot's own episodes says would be forgotten.
+        """
+        sight, robot = self._look(batch)
         if self.config.form == 'joint':
             self._learn(batch, sight)
         scores = self.judge.scores(sight, F.avg_pool2d(batch.target[:, None], 2).squeeze(1),
@@ -77,7 +86,9 @@ class Judging:
                      'judge/machine_weight': float(weight[machine].sum()
                                                    / weight.sum().clamp_min(1e-6)),
                      'judge/effective': effective_size(weight) / len(weight)}
-        return replace(batch, weight=weight)
+        known = batch.robot_known[:, None, None]
+        return replace(batch, weight=weight, robot=known * batch.robot + (1 - known) * robot,
+                       robot_known=torch.ones_like(batch.robot_known))
 
     def _learn(self, batch: Batch, sight: Sight) -> None:
         """Take a step on the labels of which it is not known that they are true."""
@@ -87,14 +98,15 @@ class Judging:
                          batch.image_index[judged], batch.human[judged])
 
     @torch.no_grad()
-    def sight(self, batch: Batch) -> Sight:
-        """Look at a batch through the eyes that stay."""
+    def _look(self, batch: Batch) -> tuple[Sight, torch.Tensor]:
+        """Look at a batch through the eyes that stay; robot float32 [I, h/2, w/2] in [0, 1]."""
         eyes = self.eyes
         proposals = eyes.proposer(batch.images, eyes.backbone(batch.images))
         masks = draw(proposals.outlines, F.avg_pool2d(proposals.pixels, 2),
                      eyes.proposer.quarters).sigmoid()
         heard = eyes.chooser.listen(batch.tokens, batch.token_mask)
-        return Sight(masks, eyes.chooser(proposals, heard, batch.image_index).meant.sigmoid())
+        meant = eyes.chooser(proposals, heard, batch.image_index).meant.sigmoid()
+        return Sight(masks, meant), proposals.robot.float().sigmoid()
 
 
 def _mean(values: torch.Tensor, which: torch.Tensor) -> float:

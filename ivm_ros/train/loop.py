@@ -18,8 +18,9 @@ Each step: a batch, per-sample losses [B] times the samples' weights, one AdamW 
 average of the weights. A stopped run goes on to the same numbers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 import math
 from pathlib import Path
 import time
@@ -31,7 +32,8 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
 from ivm_ros.config import ConfigError
-from ivm_ros.data.loader import Arrays, Batches, Scenes
+from ivm_ros.data.loader import Arrays, Batches
+from ivm_ros.data.scenes import Scenes
 from ivm_ros.data.shards import read_info
 from ivm_ros.models.device import choose_device, choose_threads
 from ivm_ros.models.text import TextEncoder
@@ -57,6 +59,7 @@ def train(config: TrainConfig) -> Path:
         ConfigError: No data, or a setting out of range.
         DatasetError: A folder cannot be read, or is for evaluation only.
     """
+    config = replace(config, data=tuple(_folders(config.data)))
     if not config.data:
         raise ConfigError('TrainConfig.data: wanted at least one dataset folder, got none; make '
                           'one with "ivm-sim dataset --out DIR"')
@@ -81,6 +84,12 @@ def train(config: TrainConfig) -> Path:
             run.finish(config, margins)
         workers.wait()  # who returns says that the checkpoint is written
         return run.checkpoint
+
+
+def _folders(data: Iterable[str]) -> Iterator[str]:
+    """Part what names several folders, 'a,b', and is none itself."""
+    for name in data:
+        yield from [name] if Path(name).is_dir() else filter(None, name.split(','))
 
 
 def _train(run: Run, encoder: TextEncoder, reader: TextEncoder, config: TrainConfig,

@@ -105,8 +105,8 @@ def sample_losses(answers: Answers, batch: Batch, config: LossConfig) -> dict[st
         Terms by name, each float32 [B]; a term about an image counts for each of its sentences.
     """
     index = batch.image_index
-    robot = (area_bce_loss(answers.robot, batch.robot, batch.valid)
-             + dice_loss(answers.robot, batch.robot, batch.valid))  # [I]
+    robot = batch.robot_known * (area_bce_loss(answers.robot, batch.robot, batch.valid)
+                                 + dice_loss(answers.robot, batch.robot, batch.valid))  # [I]
     found = F.binary_cross_entropy_with_logits(answers.choice.found, batch.found,
                                                reduction='none')
     terms = {'robot': config.robot * robot[index], 'found': config.found * found}

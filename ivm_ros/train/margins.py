@@ -27,7 +27,8 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
-from ivm_ros.data.loader import Batches, Scenes
+from ivm_ros.data.loader import Batches
+from ivm_ros.data.scenes import Scenes
 from ivm_ros.models.compact import at_least_one, CompactNet, likeliest, paint, redraw
 from ivm_ros.models.proposals import Proposals
 from ivm_ros.models.text import TextEncoder

@@ -29,13 +29,14 @@ from ivm_ros.data.shards import read_info
 from ivm_ros.files import replace_file
 from ivm_ros.language.naming import all_names
 from ivm_ros.models.backbone import find_imagenet_weights
-from ivm_ros.models.checkpoint import load_checkpoint, save_checkpoint
+from ivm_ros.models.checkpoint import Checkpoint, save_checkpoint
 from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.text import NAME, TextEncoder, words_of
 from ivm_ros.train.config import TrainConfig
 from ivm_ros.train.judging import Judging
 from ivm_ros.train.learner import Learner
 from ivm_ros.train.parallel import Team
+from ivm_ros.train.start import start_of, STATE
 from ivm_ros.version import versions
 
 MAY_CHANGE = ('out', 'minutes', 'device', 'threads', 'workers', 'save_every', 'log_every',
@@ -57,6 +58,7 @@ class Run:
         vocabulary (tuple[str, ...]): Words that name the things of the data.
         step (int): Steps taken.
         judging (Judging | None): What weighs labels, method dwsl.
+        start (Checkpoint | None): What it started from, if not from ImageNet.
     """
 
     folder: Path
@@ -67,6 +69,7 @@ class Run:
     vocabulary: tuple[str, ...] = ()
     step: int = 0
     judging: Judging | None = None
+    start: Checkpoint | None = None
 
     @property
     def net(self) -> CompactNet:
@@ -76,7 +79,7 @@ class Run:
     @property
     def path(self) -> Path:
         """Where the state is kept between sessions."""
-        return self.folder / 'state.pt'
+        return self.folder / STATE
 
     @property
     def checkpoint(self) -> Path:
@@ -115,8 +118,8 @@ class Run:
         provenance = {'command': 'ivm train', 'steps': self.step, 'settings': asdict(config),
                       'margins': dict(margins), 'versions': versions(),
                       'data': {folder: read_info(Path(folder)) for folder in config.data}}
-        if config.init:  # what was learned before this run
-            provenance['init'] = load_checkpoint(Path(config.init)).info['provenance']
+        if self.start:  # what was learned before this run
+            provenance['init'] = {**self.start.info['provenance'], 'sha256': self.start.hash}
         save_checkpoint(self.checkpoint, self.average, self.text_encoder, provenance, {})
         return self.checkpoint
 
@@ -131,8 +134,9 @@ def new_run(config: TrainConfig, encoder: TextEncoder, device: torch.device,
     """
     torch.manual_seed(config.seed)
     net = CompactNet(config.model)
-    if config.init:
-        net.load_state_dict(load_checkpoint(Path(config.init)).net.state_dict())
+    start = start_of(config, workers)
+    if start:
+        net.load_state_dict(start.net.state_dict())
     else:
         net.backbone.load_imagenet(find_imagenet_weights())
         net.chooser.take_axes(words_of(all_names(), encoder))
@@ -142,7 +146,9 @@ def new_run(config: TrainConfig, encoder: TextEncoder, device: torch.device,
         parameter.requires_grad_(False)
     run = Run(Path(config.out), learner, deepcopy(net).requires_grad_(False),
               _optimizer(learner, config), {'name': NAME, 'sha256': encoder.hash}, vocabulary,
-              judging=Judging(config.dwsl, net, workers) if config.method == 'dwsl' else None)
+              start=start)
+    if config.method == 'dwsl':
+        run.judging = Judging(config.dwsl, net, workers, config.frozen_blocks)
     _keep_settings(run.folder, asdict(config))
     if run.path.is_file():
         run.load()

@@ -20,7 +20,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
-from ivm_ros.data.loader import Batches, Scenes
+from ivm_ros.data.loader import Batches
+from ivm_ros.data.scenes import Scenes
 from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.train.batch import to_batch
@@ -31,7 +32,7 @@ IMAGES = 120
 
 @torch.inference_mode()
 def validate(net: CompactNet, encoder: TextEncoder, config: TrainConfig) -> dict[str, float]:
-    """Give mean IoU of target (found ones) and robot, and accuracy of found, on 120 images."""
+    """Give mean IoU of target (found) and robot (labelled), accuracy of found; 120 images."""
     scenes = Scenes([Path(folder) for folder in config.validation])
     batches = Batches(scenes, (config.model.height, config.model.width),
                       min(config.images, len(scenes)), config.sentences, None, seed=0)
@@ -43,11 +44,12 @@ def validate(net: CompactNet, encoder: TextEncoder, config: TrainConfig) -> dict
                                                               prediction.robot))
         ious = iou(drawn > 0, batch.target > 0.5)
         target.append(ious[batch.found > 0.5])
-        robot.append(iou(robots > 0, batch.robot > 0.5))
+        robot.append(iou(robots > 0, batch.robot > 0.5)[batch.robot_known > 0.5])
         found.append((prediction.found > 0) == (batch.found > 0.5))
+    seen = torch.cat(robot)
     return {'validation/iou': float(torch.cat(target).mean()),
             'validation/iou50': float((torch.cat(target) > 0.5).float().mean()),
-            'validation/robot_iou': float(torch.cat(robot).mean()),
+            **({'validation/robot_iou': float(seen.mean())} if len(seen) else {}),
             'validation/found': float(torch.cat(found).float().mean())}
 
 

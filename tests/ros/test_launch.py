@@ -23,14 +23,18 @@ import sys
 from xml.etree import ElementTree
 
 from diagnostic_msgs.msg import DiagnosticArray
+import numpy as np
 import pytest
 from sensor_msgs.msg import Image
+from std_msgs.msg import Header, String
+from std_srvs.srv import Trigger
 import yaml
 
 from ivm_ros.config import from_dict, options
 from ivm_ros.deploy import DeployConfig
 from ivm_ros.masker import MaskerConfig
 from ivm_ros.nodes import dds
+from ivm_ros.nodes.convert import to_msg
 from ivm_ros.nodes.node_config import NodeConfig
 from ivm_ros.nodes.programs import program
 
@@ -146,6 +150,30 @@ def test_sim_launch_shows_a_masked_scene(graph, tmp_path, weights):
     finally:
         code = launched.stop()
     assert code == 0
+
+
+@needs_launch
+@pytest.mark.slow
+def test_recorder_launch_records_what_it_is_told_to(graph, tmp_path):
+    """Arguments reach the node as what they are: numbers, topics, a folder."""
+    launched = Launched(tmp_path, str(LAUNCH / 'recorder.launch.py'), 'images:=/cam/image_raw',
+                        'instruction_topic:=/say', f'folder:={tmp_path / "bags"}', 'rate:=0',
+                        'jpeg_quality:=80', 'namespace:=arm')
+    try:
+        assert graph.call(Trigger, '/arm/ivm_recorder/start', Trigger.Request()).success
+        assert graph.read('/arm/ivm_recorder', 'rate') == 0.0
+        graph.speak(String, '/say', latched=True, listeners=2).publish(String(data='go'))
+        camera = graph.speak(Image, '/cam/image_raw')
+        health = graph.listen(DiagnosticArray, '/diagnostics')
+        camera.publish(to_msg(np.zeros((48, 64, 3), np.uint8), Header(frame_id='eye')))
+        health.wait(lambda one: ('pictures /cam/image_raw/compressed', '1') in [
+            (pair.key, pair.value) for pair in one.status[0].values])
+        stopped = graph.call(Trigger, '/arm/ivm_recorder/stop', Trigger.Request())
+        assert stopped.success and '1 pictures' in stopped.message, stopped.message
+    finally:
+        code = launched.stop()
+    assert code == 0 and 'Traceback' not in launched.log.read_text()
+    assert len(list((tmp_path / 'bags').iterdir())) == 1
 
 
 @needs_launch
