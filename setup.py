@@ -110,7 +110,7 @@ setup(
     package_dir={'ivm_sim': 'sim/ivm_sim'},
     package_data={
         'ivm_ros': ['py.typed', 'language/*.csv', 'data/assets/*', 'study/*.j2', 'audit/*.j2',
-                    'weights/*', 'annotate/assets/*'],
+                    'evaluate/*.j2', 'weights/*', 'annotate/assets/*'],
         'ivm_sim': ['py.typed', 'assets/*', 'assets/*/*', 'weights/*'],
     },
     data_files=[

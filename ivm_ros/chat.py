@@ -53,7 +53,7 @@ class Chat:
     def __init__(self, config: ChatConfig, cache: Path):
         self.config = config
         self.cache = Path(config.cache) if config.cache else cache
-        self._failures = 0
+        self._failures, self._last = 0, ''
         self._guard = Lock()
         self._asking: dict[str, Lock] = {}
 
@@ -142,14 +142,14 @@ class Chat:
     def _answer(self, body: bytes) -> Reply:
         """Send a question; a server that fails too often in a row is asked no more."""
         if self._failures >= GIVE_UP:
-            raise LlmError('gone', f'{self.config.url} failed {GIVE_UP} times in a row; see that '
-                           'it runs and start again', again=False)
+            raise LlmError('gone', f'{self.config.url} failed {GIVE_UP} times in a row, at last '
+                           f'by {self._last}; see that it runs and start again', again=False)
         self._spend()
         try:
             text = post(self.config, body)
-        except LlmError:
+        except LlmError as error:
             with self._guard:
-                self._failures += 1
+                self._failures, self._last = self._failures + 1, f'{error.kind}: {error.args[1]}'
             raise
         self._failures = 0
         return reply_of(text)

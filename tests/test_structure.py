@@ -37,7 +37,7 @@ MAY_IMPORT = {
     'config': set(),
     'chat_server': GROUND,
     'chat': GROUND | {'chat_server'},
-    'client': GROUND | {'chat', 'chat_server', 'deploy', 'masker'},
+    'client': GROUND | {'chat', 'image', 'deploy', 'masker'},
     'pixel_formats': set(),
     'files': set(),
     'processes': set(),
