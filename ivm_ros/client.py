@@ -20,6 +20,7 @@ Mask, then ask: a multimodal model sees only what the question is about.
     >>> print(answer.text)
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,7 +61,7 @@ class IvmClient:
     Args:
         url: Server of the OpenAI chat protocol.
         model: Name of the model at the server.
-        masker: Makes the masks; None: the weights in use.
+        masker: Gives a mask to a picture and a sentence; None: a `Masker` of the weights in use.
         deploy: How they are shown; robots are not kept unless it says so.
         config: More about the server; its `url` and `model` do not count.
 
@@ -68,11 +69,12 @@ class IvmClient:
         ConfigError: The address is none.
     """
 
-    def __init__(self, url: str, model: str, masker: Masker | None = None,
+    def __init__(self, url: str, model: str,
+                 masker: Callable[[np.ndarray, str], Mask] | None = None,
                  deploy: DeployConfig = DeployConfig(keep_robot=False),
                  config: ChatConfig = ChatConfig()) -> None:
         self.chat = Chat(replace(config, url=url, model=model), CACHE.expanduser())
-        self.masker = masker or Masker()
+        self.masker: Callable[[np.ndarray, str], Mask] = masker or Masker()
         self.deploy = deploy
 
     def ask(self, picture: np.ndarray | str | Path, question: str, instruction: str = '',

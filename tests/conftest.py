@@ -149,7 +149,7 @@ class ChatServer:
 
         class Handler(BaseHTTPRequestHandler):
 
-            def do_POST(self) -> None:  # noqa: N802
+            def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
                 with lock:
                     server.requests.append(body)

@@ -32,6 +32,7 @@ from ivm_ros.evaluate.answers import judge, read_answer
 from ivm_ros.evaluate.gallery import Gallery, Shown, strip_of
 from ivm_ros.evaluate.questions import Item
 from ivm_ros.evaluate.sources import Source
+from ivm_ros.masker import InstructionError
 from ivm_ros.sample import Mask
 
 RAW = 'raw'
@@ -135,7 +136,11 @@ class Asking:
                 image = self.source.picture(item.name, item.path)
                 if image is None:
                     continue
-                mask = self.masker(image, item.question)
+                try:
+                    mask = self.masker(image, item.question)
+                except InstructionError as error:
+                    self.source.lose(item.name, str(error))
+                    continue
                 sent.append(_Sent(item, image, mask, pool.submit(
                     _outcomes, self.plan, item, image, mask)))
                 if len(sent) > self.plan.parallel + 1:

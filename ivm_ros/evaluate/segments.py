@@ -138,12 +138,13 @@ def _told(path: Path) -> dict[str, Any]:
             told = json.loads(data.decode('utf-8'))
         except UnicodeDecodeError:
             told = json.loads(data.decode('cp1252'))
-        if not isinstance(told['text'][0], str) or not isinstance(told['shapes'], list):
+        if not told['text'][0].strip() or not isinstance(told['shapes'], list):
             raise TypeError('text or shapes')
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise DatasetError(f'{path} is no file of ReasonSeg: wanted "text", a list of sentences, '
                            f'and "shapes" ({error!r})') from error
-    return {**told}
+    found: dict[str, Any] = told
+    return found
 
 
 def _painted(path: Path, shapes: list[Any], size: tuple[int, int]
