@@ -154,10 +154,12 @@ def test_raw_and_every_masked_picture_are_asked_and_paired(vstar, serve, picture
     best, worst = (asking.gallery.sections[name][0].note for name in ('best', 'worst'))
     assert "overlay: '(A) rubber' (1)" in best and "overlay: 'B' (0)" in worst
     first = spent(answers)
-    assert first['requests'] == len(server.requests) == 80 and first['asked'] == 8000
+    sent = len(server.requests)  # some crops of two questions are the same picture
+    assert first['requests'] == sent < 70 and first['asked'] == 100 * sent
+    assert first['requests'] + first['remembered'] == 10 * (1 + len(SHOWN))
     again, _ = ask(server, vstar_items(source), source)  # a run that goes on asks nothing anew
-    assert figures_of(again, SHOWN) == figures and len(server.requests) == 80
-    assert spent(again) == {'requests': 0, 'remembered': 80, 'asked': 0, 'said': 0, 'untold': 0}
+    assert figures_of(again, SHOWN) == figures and len(server.requests) == sent
+    assert spent(again) == {'requests': 0, 'remembered': 70, 'asked': 0, 'said': 0, 'untold': 0}
 
 
 def test_a_picture_that_stays_as_it_is_is_paid_for_once(vstar, serve, picture_in, ask):
