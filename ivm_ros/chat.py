@@ -78,7 +78,8 @@ class Chat:
             turn = self._asking.setdefault(digest, Lock())
         with turn:  # who asks the same meanwhile finds the answer on disk
             try:
-                reply = Reply(**{**json.loads(path.read_text()), 'remembered': True})
+                kept: dict[str, Any] = json.loads(path.read_text())
+                reply = Reply(**{**kept, 'remembered': True})
                 return accept(reply.text), reply
             except (OSError, ValueError, TypeError, LlmError):
                 pass  # not asked yet, torn, or of an older schema

@@ -182,6 +182,7 @@ def reply_of(text: str) -> Reply:
     if not isinstance(content, str):
         raise LlmError('schema', f'wanted text, got {str(content)[:200]!r}')
     usage = told.get('usage')
-    counts = [usage.get(name) if isinstance(usage, dict) else None
-              for name in ('prompt_tokens', 'completion_tokens')]
-    return Reply(content, *(count if isinstance(count, int) else None for count in counts))
+    usage = usage if isinstance(usage, dict) else {}
+    asked, said = (count if isinstance(count := usage.get(name), int) else None
+                   for name in ('prompt_tokens', 'completion_tokens'))
+    return Reply(content, asked, said)

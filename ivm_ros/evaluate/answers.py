@@ -88,7 +88,7 @@ def judge(chat: Chat, item: Item, text: str) -> tuple[float, Reply]:
 
 
 def _score(said: Any) -> float:
-    score = said.get('score') if isinstance(said, dict) else None
+    score: Any = said.get('score') if isinstance(said, dict) else None
     if isinstance(score, bool) or score not in SCORES:
         raise LlmError('schema', f'wanted {{"score": 0, 0.5 or 1}}, got {str(said)[:200]}')
     return float(score)

@@ -47,7 +47,7 @@ class Tally:
 
     def add(self, name: str, seen: np.ndarray, truth: np.ndarray) -> float:
         """Take in one sample of a picture, two bool [H, W]; return its IoU."""
-        both, either = np.count_nonzero(seen & truth), np.count_nonzero(seen | truth)
+        both, either = int(np.count_nonzero(seen & truth)), int(np.count_nonzero(seen | truth))
         self.both, self.either = self.both + both, self.either + either
         self.ious.append(both / either if either else 1.0)
         self.boxes.append(box_iou(seen, truth))

@@ -98,7 +98,7 @@ def refer_cases(dataset: str, source: Source) -> Iterator[Case]:
             pairs = [(text, label.mask > 127) for label in item.labels
                      for text in label.instructions if text.strip()]
             if pairs:
-                yield Case(split, item.name, image, *map(tuple, zip(*pairs)))
+                yield _case(split, item.name, image, pairs)
 
 
 def reason_cases(source: Source) -> Iterator[Case]:
@@ -163,8 +163,8 @@ def _painted(path: Path, shapes: list[Any], size: tuple[int, int]
                 continue
             area = np.zeros(size, np.uint8)
             corners = points.reshape(-1, 1, 2).astype(np.int32)
-            cv2.fillPoly(area, [corners], 1)
-            cv2.polylines(area, [corners], True, 1)
+            cv2.fillPoly(area, [corners], (1,))
+            cv2.polylines(area, [corners], True, (1,))
             painted.append((area > 0, 'ignore' in label))
     except (KeyError, TypeError, ValueError, cv2.error) as error:
         raise DatasetError(f'{path}: a shape wants "label" and "points", a list of [x, y] '
@@ -197,4 +197,9 @@ def shard_cases(source: Source) -> Iterator[Case]:
                 elif (sample.mask > 127).any():
                     pairs.append((sample.instruction, sample.mask > 127))
             if pairs:
-                yield Case(split, name, image, *map(tuple, zip(*pairs)))
+                yield _case(split, name, image, pairs)
+
+
+def _case(split: str, name: str, image: np.ndarray, pairs: list[tuple[str, np.ndarray]]) -> Case:
+    return Case(split, name, image, tuple(text for text, _ in pairs),
+                tuple(truth for _, truth in pairs))
