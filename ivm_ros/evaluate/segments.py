@@ -170,8 +170,8 @@ def _painted(path: Path, shapes: list[Any], size: tuple[int, int]
         raise DatasetError(f'{path}: a shape wants "label" and "points", a list of [x, y] '
                            f'({error!r})') from error
     target, ignored = np.zeros(size, bool), np.zeros(size, bool)
-    for area, ignore in sorted(painted, key=lambda item: -np.count_nonzero(item[0])):
-        target[area], ignored[area] = not ignore, ignore
+    for inside, ignore in sorted(painted, key=lambda item: -np.count_nonzero(item[0])):
+        target[inside], ignored[inside] = not ignore, ignore
     return target, ignored
 
 
