@@ -334,6 +334,7 @@ def test_nonsense_and_refusals_are_listed_and_a_server_that_only_babbles_stops_t
         list(asking.run(vstar_items(Source(vstar))))
 
 
+@pytest.mark.slow
 def test_a_server_that_is_down_refuses_or_is_slow_ends_the_run_with_a_word(
         vstar, serve, small_weights, tmp_path, capsys):
     with socket.socket() as free:
