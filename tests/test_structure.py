@@ -55,11 +55,11 @@ MAY_IMPORT = {
     'data': GROUND | {'pixel_formats', 'image', 'language', 'work'},
     'audit': GROUND | {'data'},
     'annotate': GROUND | {'chat', 'chat_server', 'image', 'language', 'work', 'data', 'masker',
-                 'models'},
+                          'models'},
     'train': GROUND | {'image', 'models', 'data', 'language'},
     'study': GROUND | {'image', 'work', 'models', 'data', 'annotate', 'train'},
     'evaluate': GROUND | {'chat', 'chat_server', 'image', 'draw', 'deploy', 'models', 'data',
-                 'masker'},
+                          'masker'},
     'nodes': GROUND | {'pixel_formats', 'image', 'draw', 'deploy', 'masker', 'episode_bag',
                        'recording'},
 }
