@@ -94,8 +94,8 @@ def test_imagenet_weights_are_found_loaded_and_checked(tmp_path):
 def test_shapes_and_strides(encoder):
     net = CompactNet(SMALL).eval()
     result = predict(net, encoder, torch.randn(2, 3, 64, 96), ['a', 'b c', 'd e f'], [0, 1, 1])
-    assert result.target.shape == (3, 32, 48)
-    assert result.robot.shape == (2, 32, 48)
+    assert result.target.shape == (3, 64, 96)
+    assert result.robot.shape == (2, 64, 96)
     assert result.found.shape == (3,)
 
 
@@ -290,8 +290,8 @@ def test_weights_of_another_shape_name_the_array(checkpoint):
 @pytest.mark.parametrize(('text', 'message'), [
     ('not json', 'is not JSON'), ('[]', 'wanted a JSON object'),
     ('{"generator": "huge"}', "got 'huge'"),
-    ('{"generator": "compact", "format": 1}', 'wanted format 3, got 1: .* train anew'),
-    ('{"generator": "compact", "format": 3, "config": {"dimm": 3}}', "did you mean 'dim'")])
+    ('{"generator": "compact", "format": 1}', 'wanted format 4, got 1: .* train anew'),
+    ('{"generator": "compact", "format": 4, "config": {"dimm": 3}}', "did you mean 'dim'")])
 def test_a_spoiled_description_is_refused(checkpoint, text, message):
     checkpoint.with_suffix('.json').write_text(text)
     with pytest.raises(CheckpointError, match=message):

@@ -58,8 +58,8 @@ MAY_IMPORT = {
                           'models'},
     'train': GROUND | {'image', 'models', 'data', 'language'},
     'study': GROUND | {'image', 'work', 'models', 'data', 'annotate', 'train'},
-    'evaluate': GROUND | {'chat', 'chat_server', 'image', 'draw', 'deploy', 'models', 'data',
-                          'masker'},
+    'evaluate': GROUND | {'chat', 'chat_server', 'image', 'draw', 'deploy', 'language', 'models',
+                          'data', 'masker'},
     'nodes': GROUND | {'pixel_formats', 'image', 'draw', 'deploy', 'masker', 'episode_bag',
                        'recording'},
 }

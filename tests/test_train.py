@@ -31,8 +31,8 @@ from ivm_ros.data.loader import Batches, scene_arrays, Scenes
 from ivm_ros.data.shards import DatasetError, decode_image, read_rows, write_info
 from ivm_ros.image import letterbox_of
 from ivm_ros.models.compact import CompactConfig, CompactNet
-from ivm_ros.models.text import TextEncoder
-from ivm_ros.train.batch import to_batch, words_of
+from ivm_ros.models.text import TextEncoder, words_of
+from ivm_ros.train.batch import to_batch
 from ivm_ros.train.learner import Learner
 from ivm_ros.train.loop import rate_at, train, TrainConfig
 from ivm_ros.train.losses import (

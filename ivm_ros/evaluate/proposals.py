@@ -29,6 +29,7 @@ from typing import Annotated, Any
 from rich.console import Console
 from rich.table import Table
 import torch
+import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.config import check, Doc, Range
 from ivm_ros.data.loader import Arrays, Batches, Scenes
@@ -37,6 +38,7 @@ from ivm_ros.models.checkpoint import load_checkpoint, SHIPPED
 from ivm_ros.models.compact import at_least_one, CompactNet, paint
 from ivm_ros.models.outlines import draw
 from ivm_ros.models.pixels import normalise
+from ivm_ros.models.refine import palette_of
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.version import commit
 
@@ -102,8 +104,9 @@ def _compare(net: CompactNet, encoder: TextEncoder, arrays: Arrays
     inside = (pixels @ (target > .5).float().flatten(1)[:, :, None]).squeeze(2)
     meant = torch.where(inside > INSIDE * pixels.sum(2).clamp_min(1), SURE, NEVER)
     seen = torch.from_numpy(arrays.found) > .5
-    ious = [_iou(paint(proposals, logits, index, net.margins) > 0, target > .5)[seen]
-            for logits in (at_least_one(choice), meant)]
+    colours = palette_of(images)
+    ious = [_iou(F.avg_pool2d(paint(proposals, logits, index, net.margins, colours), 2) > 0,
+                 target > .5)[seen] for logits in (at_least_one(choice), meant)]
     return ious[0], ious[1], 4 * target.sum((1, 2))[seen]
 
 

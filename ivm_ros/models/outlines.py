@@ -103,8 +103,10 @@ def draw(outlines: torch.Tensor, pixels: torch.Tensor, curves: torch.Tensor) -> 
     filters, windows, bends, sums = outlines.split(PARTS, 2)
     seen, curve = pixels.flatten(2), curves.flatten(1)
     masks = torch.baddbmm(windows @ curve, filters, seen)  # [I, K, h * w]
-    seen = torch.cat((seen, curve[:PLACE].expand(seen.shape[0], -1, -1)), 1)
-    bent = F.relu_(bends.unflatten(2, (HINGES, -1)).flatten(1, 2) @ seen)  # [I, K * H, h * w]
+    seen = torch.cat((seen, curve[1:PLACE].expand(seen.shape[0], -1, -1)), 1)
+    bends = bends.unflatten(2, (HINGES, -1)).flatten(1, 2)  # [I, K * H, FINE + PLACE]
+    colour, level, slope = bends.split((FINE, 1, 2), 2)
+    bent = F.relu_(torch.baddbmm(level, torch.cat((colour, slope), 2), seen))  # [I, K * H, h * w]
     masks = masks + (sums[:, :, None] @ bent.unflatten(1, (-1, HINGES))).squeeze(2)
     return masks.unflatten(2, curves.shape[1:])
 

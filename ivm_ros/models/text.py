@@ -173,3 +173,10 @@ def pad_states(states: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tens
         tokens[row, :len(state)] = state
         mask[row, :len(state)] = True
     return tokens, mask
+
+
+def words_of(vocabulary: Sequence[str], encoder: TextEncoder) -> torch.Tensor:
+    """Encode words one by one, the mean of the tokens of each; float32 [W, 768]."""
+    # The first and the last token only say that a text begins and ends.
+    states = [state[1:-1].mean(0) for state in encoder.encode(vocabulary)]
+    return torch.stack(states) if states else torch.zeros(0, DIM, device=encoder.device)

@@ -19,7 +19,7 @@ from labels is a fresh chooser (`study.pupil`). Masks are at a quarter of the ca
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -76,6 +76,13 @@ class Seen:
     picture: torch.Tensor
     truth: torch.Tensor
     rows: tuple[Row, ...]
+
+    def part(self, which: torch.Tensor) -> 'Seen':
+        """Give some of the sentences alone, int64 [n]."""
+        places = which.tolist()
+        return replace(self, picture=self.picture[which], truth=self.truth[which],
+                       states=tuple(self.states[place] for place in places),
+                       rows=tuple(self.rows[place] for place in places))
 
     def proposals(self, pictures: torch.Tensor) -> Proposals:
         """Give what a chooser reads of some pictures, int64 [I]."""
