@@ -243,6 +243,21 @@ def test_each_set_runs_from_the_command_line(refcoco, reasonseg, toy_dataset, sm
         assert 'cIoU' in said and ('1 could not be used' in said) == (dataset != 'shards')
 
 
+@pytest.mark.parametrize(('dataset', 'partition', 'more'), [
+    ('refcoco+', 'unc', ()), ('refcocog', 'umd', ()),
+    ('refcocog', 'google', ('--partition', 'google'))])
+def test_sisters_of_refcoco_run_from_the_command_line(dataset, partition, more, refcoco,
+                                                      small_weights, tmp_path):
+    folder = (refcoco / 'refcoco').rename(refcoco / dataset)
+    (folder / 'refs(unc).p').rename(folder / f'refs({partition}).p')
+    path = tmp_path / 'out.json'
+    assert main(['eval', 'benchmark', '--dataset', dataset, '--root', str(refcoco), '--json',
+                 str(path), '--weights', str(small_weights), *more]) == 0
+    figures = json.loads(path.read_text())
+    assert {split: row['n'] for split, row in figures['splits'].items()} == {'testA': 1, 'val': 3}
+    assert [entry['name'] for entry in figures['lost']] == ['COCO_train2014_000000000003.jpg']
+
+
 def test_a_mask_is_compared_from_one_half_on(refcoco):
     faint = [Mask(np.full((96, 128), .5, np.float32), np.zeros((96, 128), np.float32), 1.0)]
     row = measure_segments(refer_cases('refcoco', Source(refcoco, splits=('testA',))),

@@ -17,7 +17,8 @@ The same questions about raw and about masked pictures, compared item by item.
 An answer is right or it is not (a judged one is if it scores 1). Intervals of shares are Wilson's
 (JASA 22, 1927), p values those of McNemar's exact test (Psychometrika 12, 1947): of the items
 that only one of the two got right, how surprising is their split? Nothing is corrected for the
-number of methods that were tried.
+number of methods that were tried. Where splits share questions, as POPE's do, there are no figures
+over all: one question would count as several.
 """
 
 from collections import defaultdict
@@ -53,13 +54,15 @@ def figures_of(answers: Sequence[Answered], methods: Sequence[str], per_picture:
         per_picture: Count pictures with every question right too, as MME does.
 
     Returns:
-        By split, and 'all': `n`, `raw` and `methods` with accuracy, interval, tokens, of methods
+        By split, and 'all' unless splits share questions: `n`, `raw` and `methods` with accuracy, interval, tokens, of methods
         also `delta`, `gained`, `lost`, `mcnemar_p`.
     """
     splits: dict[str, list[Answered]] = defaultdict(list)
     for answered in answers:
         splits[answered.item.split].append(answered)
-    if len(splits) > 1:
+    kinds = {(split, answered.item.name, answered.item.prompt)
+             for split, part in splits.items() for answered in part}
+    if len(splits) > 1 and len(kinds) == len({key[1:] for key in kinds}):
         splits[ALL] = list(answers)
     figures = {split: _compared(part, methods, per_picture) for split, part in splits.items()}
     if per_picture and ALL in figures:  # MME adds its tasks up
