@@ -59,7 +59,7 @@ MAY_IMPORT = {
     'train': GROUND | {'image', 'models', 'data', 'language'},
     'study': GROUND | {'image', 'work', 'models', 'data', 'annotate', 'train'},
     'evaluate': GROUND | {'chat', 'chat_server', 'image', 'draw', 'deploy', 'language', 'models',
-                          'data', 'masker'},
+                          'data', 'masker', 'train'},
     'nodes': GROUND | {'pixel_formats', 'image', 'draw', 'deploy', 'masker', 'episode_bag',
                        'recording'},
 }

@@ -54,8 +54,8 @@ def figures_of(answers: Sequence[Answered], methods: Sequence[str], per_picture:
         per_picture: Count pictures with every question right too, as MME does.
 
     Returns:
-        By split, and 'all' unless splits share questions: `n`, `raw` and `methods` with accuracy, interval, tokens, of methods
-        also `delta`, `gained`, `lost`, `mcnemar_p`.
+        By split, and 'all' unless splits share questions: `n`, `raw` and `methods` with
+        accuracy, interval, tokens, of methods also `delta`, `gained`, `lost`, `mcnemar_p`.
     """
     splits: dict[str, list[Answered]] = defaultdict(list)
     for answered in answers:

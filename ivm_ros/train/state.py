@@ -143,7 +143,7 @@ def new_run(config: TrainConfig, encoder: TextEncoder, device: torch.device,
     run = Run(Path(config.out), learner, deepcopy(net).requires_grad_(False),
               _optimizer(learner, config), {'name': NAME, 'sha256': encoder.hash}, vocabulary,
               judging=Judging(config.dwsl, net, workers) if config.method == 'dwsl' else None)
-    _keep_settings(run.folder, asdict(config))
+    keep_settings(run.folder, asdict(config))
     if run.path.is_file():
         run.load()
     return run
@@ -162,7 +162,13 @@ def _optimizer(learner: Learner, config: TrainConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
-def _keep_settings(folder: Path, settings: dict[str, Any]) -> None:
+def keep_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """
+    Write down the settings of a run, or compare with those that stand there.
+
+    Raises:
+        ConfigError: The folder holds a run with others.
+    """
     path = folder / 'settings.json'
     text = json.dumps(settings, indent=2) + '\n'
     if path.is_file():
