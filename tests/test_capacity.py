@@ -216,6 +216,11 @@ def test_wrong_settings_are_refused(settings, said):
         CapacityConfig(**settings)
 
 
-def test_without_splits_nothing_is_trained(folder, tmp_path, capsys):
+def test_without_splits_or_in_several_processes_nothing_is_trained(folder, tmp_path, monkeypatch,
+                                                                   capsys):
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    assert run(folder, tmp_path / 'out') == 2
+    assert 'runs in one process' in capsys.readouterr().err and not (tmp_path / 'out').exists()
+    monkeypatch.delenv('WORLD_SIZE')
     assert run(tmp_path, tmp_path / 'out') == 2
     assert 'ivm-sim splits' in capsys.readouterr().err and not (tmp_path / 'out').exists()

@@ -22,6 +22,7 @@ stopped study goes on with the same command: what is trained or measured is not 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 import json
+import os
 from pathlib import Path
 import re
 import shlex
@@ -109,9 +110,12 @@ def evaluate_capacity(config: CapacityConfig) -> Path:
     The page and the figures are written after every network, so a part of the study can be read.
 
     Raises:
-        ConfigError: There is no split, no data, or the folder holds another study.
+        ConfigError: There is no split, no data, the folder holds another study, or several
+            processes were started.
         DatasetError: A dataset cannot be read.
     """
+    if int(os.environ.get('WORLD_SIZE', '1')) > 1:
+        raise ConfigError('ivm eval capacity runs in one process, got torchrun; wanted --threads')
     names, out = splits_in(Path(config.splits)), Path(config.train.out)
     models, rows = models_of(config), []
     for model in models:
