@@ -66,7 +66,8 @@ EXTRAS = {
             'trimesh>=4.5,<6', 'fast-simplification>=0.1.9,<0.3', 'scipy>=1.11,<2', *SHARDS],
     # Training, measuring, and data: Parquet shards, bags without ROS.
     'scale': ['tensorboard>=2.17,<3', 'scikit-learn>=1.4,<2', 'rosbags>=0.10,<0.12',
-              'jinja2>=3.1,<4', 'pycocotools>=2.0.8,<3', 'scipy>=1.11,<2', *SHARDS],
+              'jinja2>=3.1,<4', 'matplotlib>=3.9,<4', 'pycocotools>=2.0.8,<3',
+              'scipy>=1.11,<2', *SHARDS],
     # The network in ONNX Runtime, and what writes it.
     'onnx': ['onnxruntime>=1.20,<2', 'onnx>=1.17,<2', 'onnxscript>=0.5,<1'],
     # `ivm annotate --ray`: the same on many machines.
@@ -112,7 +113,7 @@ setup(
     package_dir={'ivm_sim': 'sim/ivm_sim'},
     package_data={
         'ivm_ros': ['py.typed', 'language/*.csv', 'data/assets/*', 'study/*.j2', 'audit/*.j2',
-                    'weights/*', 'annotate/assets/*'],
+                    'evaluate/*.j2', 'weights/*', 'annotate/assets/*'],
         'ivm_sim': ['py.typed', 'assets/*', 'assets/*/*', 'weights/*'],
     },
     data_files=[

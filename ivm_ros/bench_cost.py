@@ -32,11 +32,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from ivm_ros.bench_flops import compact_gflops, paper_gflops
+from ivm_ros.bench_flops import paper_gflops
 from ivm_ros.bench_models import Job, picture, SENTENCE
 from ivm_ros.config import check, Doc, Range
 from ivm_ros.files import replace_file
 from ivm_ros.masker import Masker, MaskerConfig, OnnxError
+from ivm_ros.models.flops import compact_gflops
 from ivm_ros.version import commit, versions
 
 SIZES = ((240, 320), (480, 640), (720, 1280), (1080, 1920))

@@ -12,42 +12,19 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-What a mask costs in arithmetic: ours, and the generator of the paper.
+What a mask costs in arithmetic with the generator of the paper.
 
-Counted by PyTorch's own counter on tensors without contents, so that 7 billion parameters fit
-anywhere. A multiplication with its addition counts as two.
+Counted as ours is (`models.flops`), on tensors without contents, so that 7 billion parameters fit
+anywhere.
 """
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from ivm_ros.models.compact import CompactConfig, CompactNet
-from ivm_ros.models.text import DIM
+from ivm_ros.models.flops import count
 
 PICTURE_TOKENS = 576  # of CLIP ViT-L/14 at 336 pixels, in LLaVA-1.5
 PROMPT_TOKENS = 40  # "USER: ... ASSISTANT:" around a sentence of a dozen words (our choice)
-OUR_TOKENS = 14  # the same sentence for the compact generator
-
-
-def count(module: nn.Module, *arguments: torch.Tensor, **options: torch.Tensor) -> float:
-    """Count the operations of one forward pass, in GFLOP."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(*arguments, **options)
-    return float(counter.get_total_flops()) / 1e9
-
-
-def compact_gflops(config: CompactConfig = CompactConfig()) -> dict[str, float]:
-    """Count the compact generator: all of it, and its backbone alone; the sentence is known."""
-    net = CompactNet(config).eval()
-    images = torch.zeros(1, 3, config.height, config.width)
-    with torch.inference_mode():
-        heard = net.chooser.listen(torch.zeros(1, OUR_TOKENS, DIM),
-                                   torch.ones(1, OUR_TOKENS, dtype=torch.bool))
-        with FlopCounterMode(display=False) as counter:
-            net.look(images, heard, torch.tensor([0]))
-    return {'compact': counter.get_total_flops() / 1e9,
-            'compact backbone': count(net.backbone, images)}
 
 
 def paper_gflops() -> dict[str, float]:

@@ -13,11 +13,16 @@
 # limitations under the License.
 """What every test runs under: one thread, and ROS traffic that no other process can hear."""
 
-from collections.abc import Callable
+from base64 import b64decode
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import json
 import os
 from pathlib import Path
 import tempfile
+from threading import Lock, Thread
+import time
 
 import numpy as np
 import pytest
@@ -111,3 +116,95 @@ def cutout_folder(shape: Callable[[str, int], np.ndarray],
         cv2.imwrite(str(folder / f'{noun}.png'),
                     cv2.cvtColor(shape(colour, number), cv2.COLOR_RGBA2BGRA))
     return folder
+
+
+@pytest.fixture(scope='session')
+def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write weights of a tiny network that has learnt nothing: masks of it mean nothing."""
+    import torch
+
+    from ivm_ros.models.checkpoint import save_checkpoint
+    from ivm_ros.models.compact import CompactConfig, CompactNet
+    from ivm_ros.models.text import file_hash, find_text_encoder
+
+    path = tmp_path_factory.mktemp('weights') / 'small.safetensors'
+    torch.manual_seed(0)
+    encoder = file_hash(find_text_encoder() / 'model.safetensors')
+    save_checkpoint(path, CompactNet(CompactConfig(96, 128, 32, 1, 2)),
+                    {'name': 'x', 'sha256': encoder}, {}, {})
+    return path
+
+
+class ChatServer:
+    """
+    A server of the OpenAI chat protocol on loopback.
+
+    `answer` gets the request and gives the content of the answer, or (status, whole body). Kept
+    are the `requests`, and the `most` that were under way at once.
+    """
+
+    def __init__(self, answer: Callable[[dict], str | tuple[int, str]], seconds: float) -> None:
+        self.requests, self.most, self.now, lock = [], 0, 0, Lock()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
+                with lock:
+                    server.requests.append(body)
+                    server.now += 1
+                    server.most = max(server.most, server.now)
+                time.sleep(seconds)
+                said = answer(body)
+                status, text = said if isinstance(said, tuple) else (200, json.dumps({
+                    'object': 'chat.completion', 'choices': [
+                        {'index': 0, 'finish_reason': 'stop',
+                         'message': {'role': 'assistant', 'content': said}}],
+                    'usage': {'prompt_tokens': 100, 'completion_tokens': 3}}))
+                with lock:  # before the last byte: the client sends its next question after it
+                    server.now -= 1
+                self.send_response(status)
+                self.send_header('Content-Length', str(len(text.encode())))
+                self.end_headers()
+                with suppress(OSError):
+                    self.wfile.write(text.encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+        self.http.daemon_threads = True
+        self.url = f'http://127.0.0.1:{self.http.server_address[1]}/v1'
+        Thread(target=self.http.serve_forever, kwargs={'poll_interval': .01}, daemon=True).start()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., ChatServer]]:
+    """Give a function that starts a `ChatServer` with an answer to every request."""
+    servers: list[ChatServer] = []
+
+    def start(answer: Callable[[dict], str | tuple[int, str]], seconds: float = 0) -> ChatServer:
+        servers.append(ChatServer(answer, seconds))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.http.shutdown()
+        server.http.server_close()
+
+
+@pytest.fixture(scope='session')
+def picture_in() -> Callable[[dict], np.ndarray]:
+    """Give a function that decodes the picture of a request, uint8 [H, W, 3] RGB."""
+    import cv2
+
+    def decode(body: dict) -> np.ndarray:
+        url = next(part['image_url']['url'] for part in body['messages'][-1]['content']
+                   if part['type'] == 'image_url')
+        head, _, data = url.partition(',')
+        assert head == 'data:image/jpeg;base64'
+        pixels = np.frombuffer(b64decode(data), np.uint8)
+        return cv2.cvtColor(cv2.imdecode(pixels, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+    return decode

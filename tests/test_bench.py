@@ -22,12 +22,13 @@ import torch
 
 from ivm_ros.bench import Bar, bars, bench, BenchConfig, measure, summary
 from ivm_ros.bench_cost import bench_cost, CostConfig, COUNTS, LENGTHS, sentence, SIZES
-from ivm_ros.bench_flops import compact_gflops, count, paper_gflops
+from ivm_ros.bench_flops import paper_gflops
 from ivm_ros.bench_models import deploy_jobs, model_jobs
 from ivm_ros.bench_node import NodeBench
 from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.models.checkpoint import save_checkpoint
 from ivm_ros.models.compact import CompactNet
+from ivm_ros.models.flops import compact_gflops, count
 from ivm_ros.models.text import file_hash, find_text_encoder
 from ivm_ros.processes import ProcessError, ros_facts
 

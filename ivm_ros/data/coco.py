@@ -20,6 +20,7 @@ pickle is read by an unpickler that builds nothing but plain containers.
 """
 
 from collections import defaultdict
+from copy import copy
 import io
 import json
 from pathlib import Path
@@ -27,6 +28,7 @@ import pickle
 from typing import Any
 
 import numpy as np
+from typing_extensions import Self
 
 from ivm_ros.data.labelled import asked, Label, Labelled, picture_inside
 from ivm_ros.data.shards import DatasetError, MaskError
@@ -123,21 +125,46 @@ class Refer:
         self.path, self._folder, self._is_human = refs, Path(images), is_human
         self._images, _, of_image = _read(instances)
         self._annotations = {a['id']: a for found in of_image.values() for a in found}
-        self._refs: dict[int, list[dict[str, Any]]] = defaultdict(list)
         data = refs.read_bytes()
         try:
-            listed = json.loads(data) if refs.suffix == '.json' else load_plain(data)
-            for ref in listed:
-                if split in ('', ref['split']):
-                    ref['sentences'][0]['sent']
-                    self._annotations[ref['ann_id']]
-                    self._refs[ref['image_id']].append(ref)
+            self._listed = json.loads(data) if refs.suffix == '.json' else load_plain(data)
+            for ref in self._listed:
+                ref['split'], ref['sentences'][0]['sent'], self._images[ref['image_id']]
+                self._annotations[ref['ann_id']]
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise DatasetError(f'{refs}: {error}' if isinstance(error, DatasetError) else
                                f'{refs} is no list of refs on {instances} ({error!r})') from error
+        self._choose(split)
+
+    @property
+    def splits(self) -> list[str]:
+        """Names of all splits."""
+        return sorted({ref['split'] for ref in self._listed})
+
+    def only(self, split: str) -> Self:
+        """
+        Give the same files, another split of them; '' for all.
+
+        Raises:
+            DatasetError: Nothing is of that split.
+        """
+        other = copy(self)
+        other._choose(split)
+        return other
+
+    def name_of(self, index: int) -> str:
+        """Name the file of a picture, which need not be there."""
+        return str(self._images[self._keys[index]]['file_name'])
+
+    def _choose(self, split: str) -> None:
+        self._refs: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for ref in self._listed:
+            if split in ('', ref['split']):
+                self._refs[ref['image_id']].append(ref)
         self._keys = sorted(self._refs)
         if not self._keys:
-            raise DatasetError(f'{refs} holds no ref of split {split!r}')
+            raise DatasetError(f'{self.path} holds no ref of split {split!r}; it has '
+                               f'{", ".join(self.splits) or "none"}')
 
     def __len__(self) -> int:
         """Count the pictures that something refers to."""

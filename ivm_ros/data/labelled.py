@@ -68,6 +68,10 @@ class Labelled:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+class LostPictureError(DatasetError):
+    """A picture that a file of labels names is not there."""
+
+
 class Collection(Protocol):
     """Somebody else's dataset: pictures by number."""
 
@@ -103,7 +107,7 @@ def picture_inside(folder: Path, name: str) -> Path:
     Find a picture by the name that a file of labels gives; it may not lie outside the folder.
 
     Raises:
-        DatasetError: It is not there.
+        LostPictureError: It is not there.
     """
     name = name.replace('\\', '/')  # as Windows writes it
     path = (folder / name).resolve()
@@ -117,7 +121,7 @@ def picture_inside(folder: Path, name: str) -> Path:
     flat = folder / Path(name).name
     if flat.is_file():
         return flat
-    raise DatasetError(f'{said}: say with --images where the pictures are')
+    raise LostPictureError(f'{said}: say with --images where the pictures are')
 
 
 def rows_of(items: Iterable[int], collection: Collection, split: str

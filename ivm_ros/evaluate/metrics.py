@@ -39,6 +39,7 @@ class Fit:
         ious (tuple[float, ...]): IoU at each of `THRESHOLDS`.
         both (int): Pixels in the intersection at 0.5.
         either (int): Pixels in the union at 0.5.
+        box (float): IoU of the boxes around what is inside at 0.5; 0 where one is empty.
         boundary (float): F measure of the outline at 0.5.
         bins (np.ndarray): float64 [3, `BINS`]: pixels, sum of the mask, pixels truly inside.
     """
@@ -46,6 +47,7 @@ class Fit:
     ious: tuple[float, ...]
     both: int
     either: int
+    box: float
     boundary: float
     bins: np.ndarray
 
@@ -61,7 +63,22 @@ def fit_of(mask: np.ndarray, truth: np.ndarray) -> Fit:
     seen = mask > .5
     return Fit(tuple(iou(mask > threshold, truth) for threshold in THRESHOLDS),
                int(np.count_nonzero(seen & truth)), int(np.count_nonzero(seen | truth)),
-               boundary_f(seen, truth), bins_of(mask, truth))
+               box_iou(seen, truth), boundary_f(seen, truth), bins_of(mask, truth))
+
+
+def box_iou(seen: np.ndarray, truth: np.ndarray) -> float:
+    """
+    Give the IoU of the boxes around two bool [H, W]; 1 when both are empty, 0 when one is.
+
+    The box of a mask is around all of it: one far pixel counts.
+    """
+    boxes = [cv2.boundingRect(mask.astype(np.uint8)) for mask in (seen, truth)]
+    (left, top, width, height), (x, y, across, down) = boxes
+    if not width * height or not across * down:
+        return float(width * height == across * down)
+    both = max(0, min(left + width, x + across) - max(left, x)) * max(
+        0, min(top + height, y + down) - max(top, y))
+    return both / (width * height + across * down - both)
 
 
 def boundary_f(seen: np.ndarray, truth: np.ndarray) -> float:
@@ -112,6 +129,7 @@ def summary(fits: Sequence[Fit]) -> dict[str, float]:
     best = int(means.argmax())
     bins = np.sum([fit.bins for fit in fits], 0)
     return {'ciou': sum(fit.both for fit in fits) / max(1, sum(fit.either for fit in fits)),
+            'box50': float(np.mean([fit.box > .5 for fit in fits])),
             'boundary_f': float(np.mean([fit.boundary for fit in fits])),
             'ece': calibration_error(bins), 'ece_shown': calibration_error(bins, shown=True),
             'best_threshold': THRESHOLDS[best], 'best_threshold_iou': float(means[best])}

@@ -33,9 +33,10 @@ def print_grounding(figures: dict[str, Any]) -> None:
     console = Console()
     console.print(table)
     target = figures['target']
-    console.print(f'cumulative IoU {_number(target["ciou"])}   outline F '
-                  f'{_number(target["boundary_f"])}   ECE {_number(target["ece"])} (of shown '
-                  f'pixels {_number(target["ece_shown"])})   best threshold '
+    console.print(f'cumulative IoU {_number(target["ciou"])}   boxes right '
+                  f'{_number(target["box50"])}   outline F {_number(target["boundary_f"])}   '
+                  f'ECE {_number(target["ece"])} (of shown pixels '
+                  f'{_number(target["ece_shown"])})   best threshold '
                   f'{target["best_threshold"]} with IoU {_number(target["best_threshold_iou"])}')
     robot, found = figures['robot']['mean_iou'], figures['found']['auroc']
     console.print(f'robot IoU {_number(robot)}   AUROC of found {_number(found)}   accuracy of '

@@ -65,10 +65,7 @@ def evaluate_splits(config: SplitsConfig) -> Path:
         ConfigError: The folder holds no split.
     """
     root, out = Path(config.data), Path(config.out)
-    names = [name for name in FLOORS if (root / name / 'dataset.json').is_file()]
-    if not names:
-        raise ConfigError(f'SplitsConfig.data: no split in {root}; wanted folders '
-                          f'{", ".join(FLOORS)}, which "ivm-sim splits --out {root}" writes')
+    names = splits_in(root)
     masker = Masker(MaskerConfig(weights=config.weights))
     out.mkdir(parents=True, exist_ok=True)
     reports, pages = {}, {}
@@ -87,6 +84,20 @@ def evaluate_splits(config: SplitsConfig) -> Path:
     if config.record and 'fresh' in reports:
         record(Path(masker.info['weights']), reports['fresh'])
     return out
+
+
+def splits_in(root: Path) -> list[str]:
+    """
+    List the splits that a folder holds, in the order of the table.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    names = [name for name in FLOORS if (root / name / 'dataset.json').is_file()]
+    if not names:
+        raise ConfigError(f'no split in {root}; wanted folders {", ".join(FLOORS)}, which '
+                          f'"ivm-sim splits --out {root}" writes')
+    return names
 
 
 def table(reports: dict[str, dict[str, Any]]) -> str:

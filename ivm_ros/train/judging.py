@@ -28,6 +28,7 @@ import torch.nn.functional as F  # noqa: N812 (the field's own name)
 from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.discriminator import Sight
 from ivm_ros.models.outlines import draw
+from ivm_ros.models.refine import hint
 from ivm_ros.sample import Batch
 from ivm_ros.train.dwsl import DwslConfig, effective_size, Judge, weights_of
 from ivm_ros.train.parallel import Team
@@ -106,7 +107,9 @@ class Judging:
                      eyes.proposer.quarters).sigmoid()
         heard = eyes.chooser.listen(batch.tokens, batch.token_mask)
         meant = eyes.chooser(proposals, heard, batch.image_index).meant.sigmoid()
-        return Sight(masks, meant), proposals.robot.float().sigmoid()
+        robot = proposals.robot[:, None].float()
+        robot = (robot + hint(robot, batch.images.float())).squeeze(1).sigmoid()
+        return Sight(masks, meant), robot
 
 
 def _mean(values: torch.Tensor, which: torch.Tensor) -> float:

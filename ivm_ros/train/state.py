@@ -149,7 +149,7 @@ def new_run(config: TrainConfig, encoder: TextEncoder, device: torch.device,
               start=start)
     if config.method == 'dwsl':
         run.judging = Judging(config.dwsl, net, workers, config.frozen_blocks)
-    _keep_settings(run.folder, asdict(config))
+    keep_settings(run.folder, asdict(config))
     if run.path.is_file():
         run.load()
     return run
@@ -168,7 +168,13 @@ def _optimizer(learner: Learner, config: TrainConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
-def _keep_settings(folder: Path, settings: dict[str, Any]) -> None:
+def keep_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """
+    Write down the settings of a run, or compare with those that stand there.
+
+    Raises:
+        ConfigError: The folder holds a run with others.
+    """
     path = folder / 'settings.json'
     text = json.dumps(settings, indent=2) + '\n'
     if path.is_file():
