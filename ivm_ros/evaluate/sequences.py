@@ -1,0 +1,80 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Sequences with true masks and true motion, as `ivm-sim sequences` writes them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ivm_ros.data.shards import (DatasetError, decode_image, decode_mask, read_info, read_shard,
+                                 shard_paths)
+from ivm_ros.sample import Mask
+
+
+@dataclass(frozen=True)
+class Video:
+    """
+    One sequence.
+
+    Attributes:
+        kind (str): What moves in it.
+        instruction (str): The sentence.
+        rate (float): Frames a second.
+        images (list[np.ndarray]): Each uint8 [H, W, 3].
+        truths (list[Mask]): The true masks.
+        flow (np.ndarray): float32 [T, h, w, 2], (x, y) from some pixels to where the same point
+            was in the frame before; NaN where it was out of sight.
+        stride (int): Pixels from one of those to the next, the first at half of that.
+    """
+
+    kind: str
+    instruction: str
+    rate: float
+    images: list[np.ndarray]
+    truths: list[Mask]
+    flow: np.ndarray
+    stride: int
+
+
+def videos(folder: Path, most: int = 0) -> Iterator[Video]:
+    """
+    Read the sequences of a folder, one at a time; only the first `most` where that is not 0.
+
+    Raises:
+        DatasetError: It holds none, or one without its motion.
+    """
+    info = read_info(folder)
+    if info.get('layout') != 'sequences':
+        raise DatasetError(f'{folder} holds single pictures: wanted a folder of "ivm-sim '
+                           f'sequences"')
+    for path in shard_paths(folder)[:most or None]:
+        motion = path.with_name(path.name.replace('shard-', 'motion-')).with_suffix('.npz')
+        if not motion.is_file():
+            raise DatasetError(f'{path} has no {motion.name} beside it: delete it and run '
+                               f'"ivm-sim sequences" again, which makes what is missing')
+        rows = read_shard(path)
+        truths = [Mask(_plane(row.mask), _plane(row.robot_mask), float(bool(row.found)))
+                  for row in rows]
+        with np.load(motion) as arrays:
+            flow = arrays['flow'].astype(np.float32)
+        yield Video(rows[0].kind, rows[0].instruction, float(info['rate']),
+                    [decode_image(row.image) for row in rows], truths, flow, int(info['stride']))
+
+
+def _plane(data: bytes | None) -> np.ndarray:
+    if data is None:
+        raise DatasetError('a frame has no mask: wanted a folder of "ivm-sim sequences"')
+    return (decode_mask(data) > 127).astype(np.float32)

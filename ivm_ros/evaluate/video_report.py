@@ -1,0 +1,94 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The figures of `ivm eval video` as a table and a plot."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ivm_ros.files import replace_file
+
+TITLES = {'truth': 'true masks', 'weights': 'the weights'}
+
+
+def print_video(figures: dict[str, Any]) -> None:
+    """Print a table for each source of masks."""
+    console = Console()
+    for source, cells in figures['sources'].items():
+        table = Table(title=f'keyframes masked by {TITLES[source]}: mean IoU / flicker, % of the '
+                            f'target a frame')
+        table.add_column('delay, s')
+        for name in ('every frame', *(f'N = {number}' for number in figures['intervals'])):
+            table.add_column(name, justify='right')
+        for kind in cells['every']:
+            table.add_section()
+            table.add_row(kind, _cell(cells['every'][kind]))
+            for delay in figures['delays']:
+                table.add_row(f'  {delay:g}', '', *(
+                    _cell(cells[f'{interval}/{delay:g}'][kind])
+                    for interval in figures['intervals']))
+        console.print(table)
+    for name, times in figures['cpu_ms'].items():
+        console.print(f'{name}: {times["median"]:.2f} ms of CPU time a frame (median of '
+                      f'{times["n"]}; the quickest tenth: {times["tenth"]:.2f})')
+
+
+def _cell(row: dict[str, Any]) -> str:
+    if row['iou'] is None or row['flicker'] is None:
+        return '-'
+    return f'{row["iou"]:.3f} / {100 * row["flicker"]:.1f}'
+
+
+def plot_video(figures: dict[str, Any], path: Path) -> None:
+    """Plot IoU and flicker over the interval, a line for each delay; a PNG."""
+    import matplotlib
+    matplotlib.use('agg')
+    from matplotlib import pyplot
+
+    sources = [*figures['sources']]
+    plot, axes = pyplot.subplots(2, len(sources), figsize=(4.6 * len(sources), 6.4), sharex=True,
+                                 squeeze=False)
+    for column, source in enumerate(sources):
+        cells = figures['sources'][source]
+        for row, (key, scale, label) in enumerate((('iou', 1, 'mean IoU'), (
+                'flicker', 100, 'flicker, % of the target a frame'))):
+            axis = axes[row][column]
+            for delay, line in _lines(figures, cells, key, scale):
+                axis.plot(*zip(*line), marker='o', label=f'delay {delay:g} s')
+            every = cells['every']['all'][key]
+            if every is not None:
+                axis.axhline(scale * every, color='grey', linestyle=':', label='every frame')
+            axis.set_xscale('log')
+            axis.grid(alpha=.3)
+            axis.set_ylabel(label)
+        axes[0][column].set_title(f'keyframes masked by {TITLES[source]}', fontsize=10)
+        axes[1][column].set_xlabel('N, frames from keyframe to keyframe')
+    axes[0][0].legend(fontsize=8)
+    plot.tight_layout()
+    with replace_file(path) as part:
+        plot.savefig(part, format='png', dpi=100)
+    pyplot.close(plot)
+
+
+def _lines(figures: dict[str, Any], cells: dict[str, Any], key: str, scale: float
+           ) -> Iterator[tuple[float, list[tuple[int, float]]]]:
+    for delay in figures['delays']:
+        values = ((interval, cells[f'{interval}/{delay:g}']['all'][key])
+                  for interval in figures['intervals'])
+        line = [(interval, scale * value) for interval, value in values if value is not None]
+        if line:
+            yield delay, line

@@ -1,0 +1,237 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Masks carried from frame to frame by dense optical flow, on a small grey picture.
+
+The flow is DIS (Kroeger et al., arXiv 1603.03590), as OpenCV has it, from each frame to the one
+before and back. What does not come back to where it started, or shows something else there, is not
+followed: it was hidden in the frame before (the check of Sundaram et al., ECCV 2010).
+
+A mask is never resampled twice. Each marked frame keeps one map: where what a pixel shows now was
+in that frame. The maps grow by one step a frame, however long a mask is carried.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+Preset = Literal['ultrafast', 'fast', 'medium']
+PRESETS: dict[Preset, int] = {
+    'ultrafast': cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 'fast': cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    'medium': cv2.DISOPTICAL_FLOW_PRESET_MEDIUM}
+SLACK, LENGTH_SLACK = .5, .01
+"""Squared error of the way there and back, in small pixels: so much, and this share of both."""
+CHANGE = 40  # grey levels of 255 by which a pixel may change on its way
+FAINT = 1 / 64  # mask values below this are not carried: whole pictures of them would cost time
+MARGIN = 2  # small pixels around what is carried
+
+
+@dataclass(frozen=True)
+class Carried:
+    """
+    Planes brought to the newest frame.
+
+    Attributes:
+        planes (tuple[np.ndarray, ...]): float32 [H, W] in [0, 1]; 0 where the flow lost its way.
+        followed (np.ndarray): uint8 [H, W], 255 where it did not.
+        share (float): Of the first plane's sum in the marked frame, what is left; at most 1.
+    """
+
+    planes: tuple[np.ndarray, ...]
+    followed: np.ndarray
+    share: float
+
+
+class FlowCarrier:
+    """
+    Follows a stream of pictures of one size, and brings planes from marked frames to the newest.
+
+    Args:
+        height: Of the small grey picture that flow is computed on, pixels.
+        preset: Quality of the flow.
+    """
+
+    def __init__(self, height: int = 120, preset: Preset = 'ultrafast') -> None:
+        self._height = height
+        self._flow = cv2.DISOpticalFlow_create(PRESETS[preset])
+        self._grey: np.ndarray | None = None
+        self._size = (0, 0)
+        self._maps: dict[int, np.ndarray] = {}  # float32 [h, w, 3]: way (x, y), 1 where lost
+        self._smalls: dict[int, tuple[tuple[np.ndarray, ...], list[np.ndarray]]] = {}
+        self._image: np.ndarray | None = None
+        self._share_lost = 1.0
+        self._next = 0
+        self._grid = np.zeros((0, 0, 2), np.float32)
+        self._large: np.ndarray | None = None
+
+    def advance(self, image: np.ndarray) -> float:
+        """
+        Go on to the next frame; the array of the newest frame again is no other frame.
+
+        Args:
+            image: uint8 [H, W, 3]; of another size than before, all marks are forgotten.
+
+        Returns:
+            The share of the picture that the flow did not follow; 1 at first.
+        """
+        if image is self._image:
+            return self._share_lost
+        self._image = image
+        self._share_lost = self._advance(image)
+        return self._share_lost
+
+    def _advance(self, image: np.ndarray) -> float:
+        before, self._grey = self._grey, self._small(image)
+        if before is None or image.shape[:2] != self._size:
+            self._size = image.shape[0], image.shape[1]
+            self._grid, self._large = _grid(self._grey.shape), None
+            self._maps.clear()
+            self._smalls.clear()
+            return 1.0
+        back = self._flow.calc(self._grey, before, None)
+        there = self._grid + back
+        lost = self._lost(before, back, there)
+        for key, way in self._maps.items():
+            self._maps[key] = self._follow(way, back, there, lost)
+        return float(cv2.mean(lost)[0])
+
+    def mark(self) -> int:
+        """
+        Remember the newest frame; return what `carry` and `forget` know it by.
+
+        Raises:
+            ValueError: There is no frame yet.
+        """
+        if self._grey is None:
+            raise ValueError('mark: wanted a frame first, got none; call advance')
+        self._maps[self._next] = np.zeros((*self._grey.shape, 3), np.float32)
+        self._next += 1
+        return self._next - 1
+
+    def forget(self, key: int) -> None:
+        """Remember a marked frame no longer; one that is not remembered is no error."""
+        self._maps.pop(key, None)
+        self._smalls.pop(key, None)
+
+    def carry(self, key: int, planes: Sequence[np.ndarray]) -> Carried:
+        """
+        Bring planes from a marked frame to the newest.
+
+        Args:
+            key: From `mark`.
+            planes: Each float32 [H, W] in [0, 1], of the size of the frames.
+
+        Raises:
+            ValueError: The frame is not remembered, or a plane has another size.
+        """
+        if key not in self._maps:
+            raise ValueError(f'carry: no frame is marked {key}; marked are {[*self._maps]}')
+        for plane in planes:
+            if plane.shape != self._size:
+                raise ValueError(f'carry: wanted planes of the size of the frames, '
+                                 f'{list(self._size)}, got {list(plane.shape)}')
+        way = self._maps[key]
+        if not way.any():  # nothing has moved: not a bit of the mask may change
+            return Carried(tuple(planes), np.full(self._size, 255, np.uint8), 1.0)
+        height, width = way.shape[:2]
+        followed = cv2.compare(cv2.extractChannel(way, 2), np.array([.5]), cv2.CMP_LT)
+        smalls = self._shrink(key, planes, (width, height))
+        moved = [cv2.copyTo(cv2.remap(small, self._grid + way[..., :2], None, cv2.INTER_LINEAR),
+                            followed) for small in smalls]
+        whole = float(smalls[0].sum())
+        share = float(moved[0].sum()) / whole if whole else float(followed.mean()) / 255
+        large = cv2.resize(followed, self._size[::-1], interpolation=cv2.INTER_NEAREST)
+        return Carried(tuple(self._warp(plane, way, where, large)
+                             for plane, where in zip(planes, moved)), large, min(1.0, share))
+
+    def _shrink(self, key: int, planes: Sequence[np.ndarray], size: tuple[int, int]
+                ) -> list[np.ndarray]:
+        """Give planes on the small picture; those of a mark are most often the same again."""
+        last = self._smalls.get(key)
+        if last is None or [*map(id, planes)] != [*map(id, last[0])]:
+            last = tuple(planes), [cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+                                   for plane in planes]
+            self._smalls[key] = last
+        return last[1]
+
+    def _small(self, image: np.ndarray) -> np.ndarray:
+        height = min(self._height, image.shape[0])
+        width = max(1, round(image.shape[1] * height / image.shape[0]))
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+
+    def _lost(self, before: np.ndarray, back: np.ndarray, there: np.ndarray) -> np.ndarray:
+        """Tell which pixels the flow does not follow, float32 [h, w] of 0 and 1."""
+        forth = self._flow.calc(before, self._grey, None)
+        forth = cv2.remap(forth, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        lengths = _squares(back) + _squares(forth)
+        fits = cv2.compare(_squares(back + forth), SLACK + LENGTH_SLACK * lengths, cv2.CMP_LE)
+        shown = cv2.remap(before, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        fits &= cv2.compare(cv2.absdiff(shown, self._grey), np.array([float(CHANGE)]), cv2.CMP_LE)
+        height, width = fits.shape
+        # Half a pixel beyond the border is within what the outermost pixel shows.
+        fits &= cv2.inRange(there, (-.5, -.5, 0, 0), (width - .5, height - .5, 0, 0))
+        return (fits == 0).astype(np.float32)
+
+    def _follow(self, way: np.ndarray, back: np.ndarray, there: np.ndarray, lost: np.ndarray
+                ) -> np.ndarray:
+        """Let a map begin one frame later."""
+        longer = cv2.remap(way, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        longer[..., :2] += back
+        np.maximum(longer[..., 2], lost, out=longer[..., 2])
+        return longer
+
+    def _warp(self, plane: np.ndarray, way: np.ndarray, where: np.ndarray,
+              followed: np.ndarray) -> np.ndarray:
+        """Fetch a plane float32 [H, W] along a map, in the box of where it will not be 0."""
+        shown = np.zeros_like(plane)
+        box = cv2.boundingRect(cv2.compare(where, np.array([FAINT]), cv2.CMP_GT))
+        if not box[2]:
+            return shown
+        height, width = self._size
+        scale = width / way.shape[1], height / way.shape[0]
+        left, top = (max(0, int((box[axis] - MARGIN) * scale[axis])) for axis in (0, 1))
+        right = min(width, round((box[0] + box[2] + MARGIN) * scale[0]))
+        bottom = min(height, round((box[1] + box[3] + MARGIN) * scale[1]))
+        # From pixels of the box to small ones: pixel centres lie half a pixel from the border.
+        matrix = np.array([[1 / scale[0], 0, (left + .5) / scale[0] - .5],
+                           [0, 1 / scale[1], (top + .5) / scale[1] - .5]])
+        steps = cv2.warpAffine(way[..., :2] * np.float32(scale), matrix,
+                               (right - left, bottom - top), None,
+                               cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE)
+        steps += self._places(left, top, right, bottom)
+        fetched = cv2.remap(plane, steps, None, cv2.INTER_LINEAR)
+        inside = slice(top, bottom), slice(left, right)
+        cv2.copyTo(fetched, followed[inside], shown[inside])
+        return shown
+
+    def _places(self, left: int, top: int, right: int, bottom: int) -> np.ndarray:
+        """Coordinates (x, y) of the pixels of a box, float32 [h, w, 2]."""
+        if self._large is None:
+            self._large = _grid(self._size)
+        return self._large[top:bottom, left:right]
+
+
+def _grid(size: tuple[int, int]) -> np.ndarray:
+    """Coordinates (x, y) of the pixels of a picture, float32 [H, W, 2]."""
+    return np.dstack(np.meshgrid(np.arange(size[1], dtype=np.float32),
+                                 np.arange(size[0], dtype=np.float32)))
+
+
+def _squares(vectors: np.ndarray) -> np.ndarray:
+    """Squared length of vectors [h, w, 2]."""
+    return cv2.transform(vectors * vectors, np.ones((1, 2), np.float32))
