@@ -56,7 +56,7 @@ MAY_IMPORT = {
     'train': GROUND | {'image', 'models', 'data', 'language'},
     'study': GROUND | {'image', 'work', 'models', 'data', 'annotate', 'train'},
     'evaluate': GROUND | {'image', 'draw', 'deploy', 'models', 'data', 'masker',
-                          'flow', 'tracker'},
+                          'flow', 'tracker', 'work'},
     'nodes': GROUND | {'pixel_formats', 'image', 'draw', 'deploy', 'masker', 'episode_bag',
                        'recording', 'tracker'},
 }

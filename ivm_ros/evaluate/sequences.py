@@ -13,7 +13,6 @@
 # limitations under the License.
 """Sequences with true masks and true motion, as `ivm-sim sequences` writes them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,29 +48,38 @@ class Video:
     stride: int
 
 
-def videos(folder: Path, most: int = 0) -> Iterator[Video]:
+def sequence_paths(folder: Path) -> list[Path]:
     """
-    Read the sequences of a folder, one at a time; only the first `most` where that is not 0.
+    List the shards of a folder of sequences, one a sequence.
 
     Raises:
-        DatasetError: It holds none, or one without its motion.
+        DatasetError: It holds none, or is an ordinary dataset.
     """
-    info = read_info(folder)
-    if info.get('layout') != 'sequences':
+    if read_info(folder).get('layout') != 'sequences':
         raise DatasetError(f'{folder} holds single pictures: wanted a folder of "ivm-sim '
                            f'sequences"')
-    for path in shard_paths(folder)[:most or None]:
-        motion = path.with_name(path.name.replace('shard-', 'motion-')).with_suffix('.npz')
-        if not motion.is_file():
-            raise DatasetError(f'{path} has no {motion.name} beside it: delete it and run '
-                               f'"ivm-sim sequences" again, which makes what is missing')
-        rows = read_shard(path)
-        truths = [Mask(_plane(row.mask), _plane(row.robot_mask), float(bool(row.found)))
-                  for row in rows]
-        with np.load(motion) as arrays:
-            flow = arrays['flow'].astype(np.float32)
-        yield Video(rows[0].kind, rows[0].instruction, float(info['rate']),
-                    [decode_image(row.image) for row in rows], truths, flow, int(info['stride']))
+    return shard_paths(folder)
+
+
+def read_video(path: Path) -> Video:
+    """
+    Read one sequence.
+
+    Raises:
+        DatasetError: It lacks its motion or a mask, or is torn.
+    """
+    info = read_info(path.parent)
+    motion = path.with_name(path.name.replace('shard-', 'motion-')).with_suffix('.npz')
+    if not motion.is_file():
+        raise DatasetError(f'{path} has no {motion.name} beside it: delete it and run "ivm-sim '
+                           f'sequences" again, which makes what is missing')
+    rows = read_shard(path)
+    truths = [Mask(_plane(row.mask), _plane(row.robot_mask), float(bool(row.found)))
+              for row in rows]
+    with np.load(motion) as arrays:
+        flow = arrays['flow'].astype(np.float32)
+    return Video(rows[0].kind, rows[0].instruction, float(info['rate']),
+                 [decode_image(row.image) for row in rows], truths, flow, int(info['stride']))
 
 
 def _plane(data: bytes | None) -> np.ndarray:

@@ -21,6 +21,7 @@ frames of a sequence, as many as the longest delay takes, count for none of them
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 import json
 from pathlib import Path
 import shlex
@@ -32,7 +33,7 @@ import cv2
 import numpy as np
 
 from ivm_ros.config import check, Doc, Range
-from ivm_ros.evaluate.sequences import Video, videos
+from ivm_ros.evaluate.sequences import read_video, sequence_paths, Video
 from ivm_ros.evaluate.video_report import plot_video, print_video
 from ivm_ros.evaluate.video_score import Score, Tally
 from ivm_ros.files import replace_file
@@ -40,8 +41,11 @@ from ivm_ros.flow import FlowCarrier
 from ivm_ros.sample import Mask
 from ivm_ros.tracker import Keyframe, TrackConfig, Tracker
 from ivm_ros.version import commit, versions
+from ivm_ros.work import in_processes, progress_of
 
 SOURCES = ('truth', 'weights')
+Where = tuple[str, str, str]
+"""Source of the masks, name of a combination, kind of a sequence."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,7 @@ class VideoConfig:
         'What masks keyframes: the true masks, the weights, or one after the other.')] = 'both'
     weights: Annotated[str, Doc('Checkpoint; empty for the one in use.')] = ''
     sequences: Annotated[int, Range(0), Doc('Only so many; 0: all.')] = 0
-    timing: Annotated[bool, Doc(
-        'Measure what carrying costs, too: CPU time of this thread, not of the clock.')] = True
+    workers: Annotated[int, Range(1), Doc('Processes; each loads the weights.')] = 1
     json: Annotated[str, Doc('Where to write the figures, and a plot beside it.')] = 'video.json'
     tracking: Annotated[TrackConfig, Doc('How masks are carried.')] = field(
         default_factory=TrackConfig)
@@ -76,22 +79,19 @@ def evaluate_video(config: VideoConfig) -> int:
         DatasetError: The folder holds no sequences.
         CheckpointError: The weights cannot be read.
     """
-    cv2.setNumThreads(1)
     sources = SOURCES if config.source == 'both' else (config.source,)
-    masker = _masker(config.weights) if 'weights' in sources else None
-    tallies: dict[tuple[str, str, str], Tally] = {}
+    paths = sequence_paths(Path(config.data))[:config.sequences or None]
+    found = (in_processes(score_sequence, [(config, path, sources) for path in paths],
+                          config.workers) if config.workers > 1 else
+             (score_sequence(config, path, sources) for path in paths))
+    tallies: dict[Where, Tally] = {}
     timing: dict[str, list[float]] = {'carry': [], 'generator': []}
-    for video in videos(Path(config.data), config.sequences):
-        for source in sources:
-            masks = video.truths if source == 'truth' else [
-                _timed(timing['generator'], masker, image, video.instruction)
-                for image in video.images]
-            for cell, tally in _cells(config, video, masks).items():
-                for kind in (video.kind, 'all'):
-                    tallies.setdefault((source, cell, kind), Tally()).add(tally)
-            if config.timing and source == sources[-1]:
-                timing['carry'] += carrying_ms(video, masks, config.tracking)
-        print(f'{video.kind}: {video.instruction}', file=sys.stderr, flush=True)
+    with progress_of('sequences') as progress:
+        for scores, times in progress.track(found, total=len(paths)):
+            for where, tally in scores.items():
+                tallies.setdefault(where, Tally()).add(tally)
+            for name, values in times.items():
+                timing[name] += values
     figures = _figures(config, sources, tallies, timing)
     print_video(figures)
     path = Path(config.json)
@@ -102,15 +102,41 @@ def evaluate_video(config: VideoConfig) -> int:
     return 0
 
 
+def score_sequence(config: VideoConfig, path: Path, sources: Sequence[str]
+                   ) -> tuple[dict[Where, Tally], dict[str, list[float]]]:
+    """
+    Score all combinations on one sequence.
+
+    Returns:
+        What each came to, by source, combination and kind ('all' among them); CPU milliseconds a
+        frame of carrying and of the generator.
+    """
+    cv2.setNumThreads(1)
+    video = read_video(path)
+    tallies: dict[Where, Tally] = {}
+    timing: dict[str, list[float]] = {'carry': [], 'generator': []}
+    masks: Sequence[Mask] = video.truths
+    for source in sources:
+        if source == 'weights':
+            masker = _masker(config.weights)
+            masks = [_timed(timing['generator'], masker, image, video.instruction)
+                     for image in video.images]
+        for cell, tally in _cells(config, video, masks).items():
+            for kind in (video.kind, 'all'):
+                tallies.setdefault((source, cell, kind), Tally()).add(tally)
+    timing['carry'] += carrying_ms(video, masks, config.tracking)
+    return tallies, timing
+
+
+@cache
 def _masker(weights: str) -> Callable[[np.ndarray, str], Mask]:
     from ivm_ros.masker import Masker, MaskerConfig
 
     return Masker(MaskerConfig(weights, threads=1))
 
 
-def _timed(times: list[float], masker: Callable[[np.ndarray, str], Mask] | None,
-           image: np.ndarray, instruction: str) -> Mask:
-    assert masker is not None
+def _timed(times: list[float], masker: Callable[[np.ndarray, str], Mask], image: np.ndarray,
+           instruction: str) -> Mask:
     begin = time.thread_time()
     mask = masker(image, instruction)
     times.append(1e3 * (time.thread_time() - begin))
@@ -193,7 +219,7 @@ def carrying_ms(video: Video, masks: Sequence[Mask], config: TrackConfig) -> lis
 
 
 def _figures(config: VideoConfig, sources: Sequence[str],
-             tallies: dict[tuple[str, str, str], Tally], timing: dict[str, list[float]]
+             tallies: dict[Where, Tally], timing: dict[str, list[float]]
              ) -> dict[str, Any]:
     kinds = list(dict.fromkeys(kind for _, _, kind in tallies))
     cells = list(dict.fromkeys(cell for _, cell, _ in tallies))
