@@ -37,6 +37,8 @@ from ivm_ros.config import check, Doc, Live, Range
 from ivm_ros.flow import Carried, FlowCarrier
 from ivm_ros.sample import Mask
 
+GAP = 1.0
+"""Seconds without a frame after which nothing is carried over: too much may have happened."""
 MIDDLE = .5
 """Mask value and probability that count as seen; the shipped weights are tuned to it."""
 BELOW = float(np.nextafter(np.float32(MIDDLE), np.float32(0)))
@@ -174,8 +176,9 @@ class Tracker:
             time: When the frame was taken or came, s; never less than before.
         """
         lost = self._carrier.advance(image)
+        gap = time - self._time
         self._frame, self._time = self._frame + 1, time
-        cut = self._frame > 0 and lost > self._config.track_scene_change
+        cut = self._frame > 0 and (lost > self._config.track_scene_change or gap > GAP)
         if instruction != self._instruction or image.shape[:2] != self._size or cut:
             self.reset()
         self._instruction, self._size = instruction, (image.shape[0], image.shape[1])
