@@ -24,15 +24,13 @@ in that frame. The maps grow by one step a frame, however long a mask is carried
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 
-Preset = Literal['ultrafast', 'fast', 'medium']
-PRESETS: dict[Preset, int] = {
-    'ultrafast': cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 'fast': cv2.DISOPTICAL_FLOW_PRESET_FAST,
-    'medium': cv2.DISOPTICAL_FLOW_PRESET_MEDIUM}
+FINEST = 1
+"""Halvings of the small picture down to which flow is refined; OpenCV's preset stops at 2, where a
+mask smears onto what passes before it, as patches are then a quarter of the picture high."""
 SLACK, LENGTH_SLACK = .5, .01
 """Squared error of the way there and back, in small pixels: so much, and this share of both."""
 CHANGE = 40  # grey levels of 255 by which a pixel may change on its way
@@ -62,18 +60,18 @@ class FlowCarrier:
 
     Args:
         height: Of the small grey picture that flow is computed on, pixels.
-        preset: Quality of the flow.
     """
 
-    def __init__(self, height: int = 120, preset: Preset = 'ultrafast') -> None:
+    def __init__(self, height: int = 120) -> None:
         self._height = height
-        self._flow = cv2.DISOpticalFlow_create(PRESETS[preset])
+        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._flow.setFinestScale(FINEST)
         self._grey: np.ndarray | None = None
         self._size = (0, 0)
         self._maps: dict[int, np.ndarray] = {}  # float32 [h, w, 3]: way (x, y), 1 where lost
         self._smalls: dict[int, tuple[tuple[np.ndarray, ...], list[np.ndarray]]] = {}
         self._image: np.ndarray | None = None
-        self._share_lost = 1.0
+        self._share_lost = 0.0
         self._next = 0
         self._grid = np.zeros((0, 0, 2), np.float32)
         self._large: np.ndarray | None = None
@@ -86,7 +84,7 @@ class FlowCarrier:
             image: uint8 [H, W, 3]; of another size than before, all marks are forgotten.
 
         Returns:
-            The share of the picture that the flow did not follow; 1 at first.
+            The share of the picture that the flow did not follow; 0 at first.
         """
         if image is self._image:
             return self._share_lost
@@ -101,7 +99,7 @@ class FlowCarrier:
             self._grid, self._large = _grid(self._grey.shape), None
             self._maps.clear()
             self._smalls.clear()
-            return 1.0
+            return 0.0
         back = self._flow.calc(self._grey, before, None)
         there = self._grid + back
         lost = self._lost(before, back, there)

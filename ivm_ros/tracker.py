@@ -178,7 +178,7 @@ class Tracker:
         lost = self._carrier.advance(image)
         gap = time - self._time
         self._frame, self._time = self._frame + 1, time
-        cut = self._frame > 0 and (lost > self._config.track_scene_change or gap > GAP)
+        cut = lost > self._config.track_scene_change or gap > GAP
         if instruction != self._instruction or image.shape[:2] != self._size or cut:
             self.reset()
         self._instruction, self._size = instruction, (image.shape[0], image.shape[1])

@@ -21,7 +21,8 @@ import numpy as np
 import pytest
 
 from ivm_ros.cli import main
-from ivm_ros.data.shards import DatasetError, encode_image, encode_mask, Row, write_info, write_shard
+from ivm_ros.data.shards import (DatasetError, encode_image, encode_mask, Row, write_info,
+                                 write_shard)
 from ivm_ros.evaluate.sequences import read_video, sequence_paths
 from ivm_ros.evaluate.video import frames_of, score_sequence, VideoConfig
 from ivm_ros.evaluate.video_score import unexplained

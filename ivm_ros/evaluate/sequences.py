@@ -16,6 +16,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from ivm_ros.data.shards import (DatasetError, decode_image, decode_mask, read_info, read_shard,
@@ -61,9 +62,13 @@ def sequence_paths(folder: Path) -> list[Path]:
     return shard_paths(folder)
 
 
-def read_video(path: Path) -> Video:
+def read_video(path: Path, shrink: int = 1) -> Video:
     """
     Read one sequence.
+
+    Args:
+        path: Its shard.
+        shrink: Take pictures at this fraction of their size: 1, or a divisor of the stride.
 
     Raises:
         DatasetError: It lacks its motion or a mask, or is torn.
@@ -74,15 +79,21 @@ def read_video(path: Path) -> Video:
         raise DatasetError(f'{path} has no {motion.name} beside it: delete it and run "ivm-sim '
                            f'sequences" again, which makes what is missing')
     rows = read_shard(path)
-    truths = [Mask(_plane(row.mask), _plane(row.robot_mask), float(bool(row.found)))
-              for row in rows]
+    truths = [Mask(_plane(row.mask, shrink), _plane(row.robot_mask, shrink),
+                   float(bool(row.found))) for row in rows]
     with np.load(motion) as arrays:
-        flow = arrays['flow'].astype(np.float32)
+        flow = arrays['flow'].astype(np.float32) / shrink
     return Video(rows[0].kind, rows[0].instruction, float(info['rate']),
-                 [decode_image(row.image) for row in rows], truths, flow, int(info['stride']))
+                 [_small(decode_image(row.image), shrink) for row in rows], truths, flow,
+                 int(info['stride']) // shrink)
 
 
-def _plane(data: bytes | None) -> np.ndarray:
+def _small(picture: np.ndarray, shrink: int) -> np.ndarray:
+    size = picture.shape[1] // shrink, picture.shape[0] // shrink
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if shrink > 1 else picture
+
+
+def _plane(data: bytes | None, shrink: int) -> np.ndarray:
     if data is None:
         raise DatasetError('a frame has no mask: wanted a folder of "ivm-sim sequences"')
-    return (decode_mask(data) > 127).astype(np.float32)
+    return (_small(decode_mask(data), shrink) > 127).astype(np.float32)

@@ -14,9 +14,9 @@
 """
 `ivm eval video`: what it costs to mask some frames only, and late, on sequences with true masks.
 
-Every combination of interval and delay runs beside the generator on every frame. A delay is counted
-in frames of the sequence, so the figures do not depend on how fast this machine is. The first
-frames of a sequence, as many as the longest delay takes, count for none of them.
+Every combination of interval and delay runs beside the generator on every frame. A delay is
+counted in frames of the sequence, so the figures do not depend on how fast this machine is. The
+first frames of a sequence, as many as the longest delay takes, count for none of them.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ import numpy as np
 
 from ivm_ros.config import check, Doc, Range
 from ivm_ros.evaluate.sequences import read_video, sequence_paths, Video
-from ivm_ros.evaluate.video_report import plot_video, print_video
+from ivm_ros.evaluate.video_report import markdown, plot_video, print_video
 from ivm_ros.evaluate.video_score import Score, Tally
 from ivm_ros.files import replace_file
 from ivm_ros.flow import FlowCarrier
@@ -62,7 +62,10 @@ class VideoConfig:
     weights: Annotated[str, Doc('Checkpoint; empty for the one in use.')] = ''
     sequences: Annotated[int, Range(0), Doc('Only so many; 0: all.')] = 0
     workers: Annotated[int, Range(1), Doc('Processes; each loads the weights.')] = 1
-    json: Annotated[str, Doc('Where to write the figures, and a plot beside it.')] = 'video.json'
+    shrink: Annotated[Literal[1, 2, 4], Doc(
+        'Take pictures at this fraction of their size, for a quick look.')] = 1
+    json: Annotated[str, Doc(
+        'Where to write the figures; a table (.md) and a plot (.png) come beside it.')] = 'video.json'
     tracking: Annotated[TrackConfig, Doc('How masks are carried.')] = field(
         default_factory=TrackConfig)
 
@@ -73,7 +76,7 @@ class VideoConfig:
 
 def evaluate_video(config: VideoConfig) -> int:
     """
-    Print a table, write JSON and a plot; 0.
+    Print a table, write it, the figures and a plot; 0.
 
     Raises:
         DatasetError: The folder holds no sequences.
@@ -97,8 +100,10 @@ def evaluate_video(config: VideoConfig) -> int:
     path = Path(config.json)
     with replace_file(path) as part:
         part.write_text(json.dumps(figures, indent=1, allow_nan=False) + '\n')
+    with replace_file(path.with_suffix('.md')) as part:
+        part.write_text('\n'.join(markdown(figures)) + '\n')
     plot_video(figures, path.with_suffix('.png'))
-    print(f'wrote {path} and {path.with_suffix(".png")}')
+    print(f'wrote {path}, and a table (.md) and a plot (.png) beside it')
     return 0
 
 
@@ -112,7 +117,7 @@ def score_sequence(config: VideoConfig, path: Path, sources: Sequence[str]
         frame of carrying and of the generator.
     """
     cv2.setNumThreads(1)
-    video = read_video(path)
+    video = read_video(path, config.shrink)
     tallies: dict[Where, Tally] = {}
     timing: dict[str, list[float]] = {'carry': [], 'generator': []}
     masks: Sequence[Mask] = video.truths
@@ -230,6 +235,6 @@ def _figures(config: VideoConfig, sources: Sequence[str],
             'cpu_ms': {name: {'median': float(np.median(times)),
                               'tenth': float(np.quantile(times, .1)), 'n': len(times)}
                        for name, times in timing.items() if times},
-            'tracking': vars(config.tracking), 'data': config.data, 'weights': config.weights,
+            'tracking': vars(config.tracking), 'data': config.data, 'shrink': config.shrink, 'weights': config.weights,
             'command': shlex.join(['ivm', *sys.argv[1:]]), 'commit': commit(),
             'versions': versions()}

@@ -53,6 +53,27 @@ def _cell(row: dict[str, Any]) -> str:
     return f'{row["iou"]:.3f} / {100 * row["flicker"]:.1f}'
 
 
+def markdown(figures: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines of the tables that a document takes over as they are."""
+    for source, cells in figures['sources'].items():
+        yield (f'Keyframes masked by {TITLES[source]}: mean IoU / flicker in % of the target a '
+               f'frame.')
+        yield ''
+        yield '| | delay, s | every frame | ' + ' | '.join(
+            f'N = {number}' for number in figures['intervals']) + ' |'
+        yield '|---|---|---|' + '---|' * len(figures['intervals'])
+        for kind in cells['every']:
+            for index, delay in enumerate(figures['delays']):
+                row = (_cell(cells[f'{interval}/{delay:g}'][kind])
+                       for interval in figures['intervals'])
+                yield (f'| {"" if index else kind} | {delay:g} | '
+                       f'{"" if index else _cell(cells["every"][kind])} | {" | ".join(row)} |')
+        yield ''
+    for name, times in figures['cpu_ms'].items():
+        yield (f'{name}: {times["median"]:.2f} ms of CPU time a frame (median of {times["n"]}; '
+               f'the quickest tenth {times["tenth"]:.2f})  ')
+
+
 def plot_video(figures: dict[str, Any], path: Path) -> None:
     """Plot IoU and flicker over the interval, a line for each delay; a PNG."""
     import matplotlib

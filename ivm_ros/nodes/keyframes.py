@@ -30,7 +30,7 @@ from ivm_ros.sample import Mask
 from ivm_ros.tracker import Keyframe, TrackConfig, Tracked, Tracker
 
 
-class NoMaskYet(ValueError):
+class NoMaskYetError(ValueError):
     """A frame came before the first mask for its instruction, or its scene, was there."""
 
 
@@ -67,7 +67,7 @@ class KeyframeMasker:
         Mask the next frame of the stream.
 
         Raises:
-            NoMaskYet: There is no mask to carry to this frame; one is being made.
+            NoMaskYetError: There is no mask to carry to this frame; one is being made.
             Exception: What the model raised on a keyframe, once; the next one is asked for.
         """
         self._tracker.use(config)
@@ -81,7 +81,7 @@ class KeyframeMasker:
         if error is not None:
             raise error
         if tracked is None:
-            raise NoMaskYet('no mask yet: the model is at work on the first keyframe')
+            raise NoMaskYetError('no mask yet: the model is at work on the first keyframe')
         return tracked
 
     def reset(self) -> None:

@@ -234,7 +234,8 @@ class IvmNode(LifecycleNode):
             tuple(filter(None, wrong)),
             {'method': deploy.method, 'enabled': config.enabled, 'on_fault': config.on_fault,
              'device': info.get('device', ''), 'threads': info.get('threads', ''),
-             'generator': info.get('generator', ''), 'dds_profile': dds.profile_in_use(), 'track': self._settings.get(TrackConfig).track,
+             'generator': info.get('generator', ''), 'dds_profile': dds.profile_in_use(),
+             'track': self._settings.get(TrackConfig).track,
              **(self._frames.facts if self._frames is not None else {})})
         if self._phase == 'active' and not config.instruction.strip():
             self._ask_for_instruction(config)

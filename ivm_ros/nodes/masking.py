@@ -28,7 +28,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from ivm_ros.deploy import apply, DeployConfig
 from ivm_ros.image import LARGEST, place, plain, Rectangle
 from ivm_ros.nodes.convert import to_rgb
-from ivm_ros.nodes.keyframes import KeyframeMasker, NoMaskYet
+from ivm_ros.nodes.keyframes import KeyframeMasker, NoMaskYetError
 from ivm_ros.nodes.node_config import NodeConfig
 from ivm_ros.sample import Mask
 from ivm_ros.tracker import TrackConfig
@@ -125,7 +125,7 @@ class FrameMasker:
             if not node.instruction.strip():
                 raise MaskError(NO_INSTRUCTION)
             frame = self._mask(image, node.instruction, deploy, show, track)
-        except NoMaskYet as waiting:  # that is how it has to be, no fault
+        except NoMaskYetError as waiting:  # that is how it has to be, no fault
             frame = replace(self._fault(message, image, node, deploy, str(waiting), True),
                             fault=False)
         except Exception as error:  # noqa: BLE001 - whatever a model raises, the stream goes on

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-What moves in a sequence for `ivm eval video`: the camera, the arm and things, or a hand in the way.
+What moves in a sequence for `ivm eval video`: camera, arm and things, or a hand in the way.
 
 Everything is a function of time alone, so frames can be drawn in any order.
 """
@@ -27,7 +27,7 @@ from ivm_ros.data.shards import ROBOT
 from ivm_ros.language.sentence import Sentence
 from ivm_ros.language.speaker import Speaker
 from ivm_sim import layout
-from ivm_sim.demo_motion import LOOP, Motion, plan_motion, set_arm
+from ivm_sim.demo_motion import Motion, plan_motion, set_arm
 from ivm_sim.demo_scene import readable
 from ivm_sim.mj import mujoco
 from ivm_sim.robot import reach

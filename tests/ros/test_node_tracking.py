@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""A slow model behind a fast stream: masks at camera rate, late keyframes, no mask of old words."""
+"""A slow model behind a fast stream: masks at camera rate, and none of old words."""
 
 from pathlib import Path
 from threading import Event
@@ -26,7 +26,7 @@ from std_msgs.msg import Header, String
 
 from ivm_ros.deploy import DeployConfig
 from ivm_ros.nodes.convert import to_msg
-from ivm_ros.nodes.keyframes import KeyframeMasker, NoMaskYet
+from ivm_ros.nodes.keyframes import KeyframeMasker, NoMaskYetError
 from ivm_ros.nodes.masking import FrameMasker
 from ivm_ros.nodes.node_config import NodeConfig
 from ivm_ros.sample import Mask
@@ -138,7 +138,7 @@ def test_a_model_that_fails_is_a_fault_once_and_asked_again(slow):
     def send() -> int:
         try:
             keyframes(IMAGE, 'broken', TRACK)
-        except NoMaskYet:
+        except NoMaskYetError:
             pass
         except RuntimeError as error:
             raised.append(str(error))
