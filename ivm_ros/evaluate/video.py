@@ -65,7 +65,7 @@ class VideoConfig:
     shrink: Annotated[Literal[1, 2, 4], Doc(
         'Take pictures at this fraction of their size, for a quick look.')] = 1
     json: Annotated[str, Doc(
-        'Where to write the figures; a table (.md) and a plot (.png) come beside it.')] = 'video.json'
+        'Where to write figures; a table (.md) and a plot (.png) come beside.')] = 'video.json'
     tracking: Annotated[TrackConfig, Doc('How masks are carried.')] = field(
         default_factory=TrackConfig)
 
@@ -235,6 +235,6 @@ def _figures(config: VideoConfig, sources: Sequence[str],
             'cpu_ms': {name: {'median': float(np.median(times)),
                               'tenth': float(np.quantile(times, .1)), 'n': len(times)}
                        for name, times in timing.items() if times},
-            'tracking': vars(config.tracking), 'data': config.data, 'shrink': config.shrink, 'weights': config.weights,
-            'command': shlex.join(['ivm', *sys.argv[1:]]), 'commit': commit(),
+            'tracking': vars(config.tracking), 'data': config.data, 'shrink': config.shrink,
+            'weights': config.weights, 'command': shlex.join(['ivm', *sys.argv[1:]]), 'commit': commit(),
             'versions': versions()}
