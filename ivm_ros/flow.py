@@ -24,6 +24,7 @@ in that frame. The maps grow by one step a frame, however long a mask is carried
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,10 +32,12 @@ import numpy as np
 FINEST = 1
 """Halvings of the small picture down to which flow is refined; OpenCV's preset stops at 2, where a
 mask smears onto what passes before it, as patches are then a quarter of the picture high."""
+ITERATIONS = 6  # of each patch; the preset's 12 cost a third more
 SLACK, LENGTH_SLACK = .5, .01
 """Squared error of the way there and back, in small pixels: so much, and this share of both."""
 CHANGE = 40  # grey levels of 255 by which a pixel may change on its way
 FAINT = 1 / 64  # mask values below this are not carried: whole pictures of them would cost time
+ABSENT: Any = None  # OpenCV takes None where its type stubs do not
 MARGIN = 2  # small pixels around what is carried
 
 
@@ -62,13 +65,14 @@ class FlowCarrier:
         height: Of the small grey picture that flow is computed on, pixels.
     """
 
-    def __init__(self, height: int = 120) -> None:
+    def __init__(self, height: int = 96) -> None:
         self._height = height
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._flow.setFinestScale(FINEST)
+        self._flow.setGradientDescentIterations(ITERATIONS)
         self._grey: np.ndarray | None = None
         self._size = (0, 0)
-        self._maps: dict[int, np.ndarray] = {}  # float32 [h, w, 3]: way (x, y), 1 where lost
+        self._maps: dict[int, _Map] = {}
         self._smalls: dict[int, tuple[tuple[np.ndarray, ...], list[np.ndarray]]] = {}
         self._image: np.ndarray | None = None
         self._share_lost = 0.0
@@ -93,19 +97,25 @@ class FlowCarrier:
         return self._share_lost
 
     def _advance(self, image: np.ndarray) -> float:
-        before, self._grey = self._grey, self._small(image)
+        before, now = self._grey, self._small(image)
+        self._grey = now
         if before is None or image.shape[:2] != self._size:
             self._size = image.shape[0], image.shape[1]
-            self._grid, self._large = _grid(self._grey.shape), None
+            self._grid, self._large = _grid((now.shape[0], now.shape[1])), None
             self._maps.clear()
             self._smalls.clear()
             return 0.0
-        back = self._flow.calc(self._grey, before, None)
+        back = self._flow.calc(now, before, ABSENT)
         there = self._grid + back
-        lost = self._lost(before, back, there)
-        for key, way in self._maps.items():
-            self._maps[key] = self._follow(way, back, there, lost)
-        return float(cv2.mean(lost)[0])
+        follows = self._follows(before, now, back, there)
+        for key, old in self._maps.items():
+            way = _fetch(old.way, there, replicate=True)
+            way += back
+            # Nearest: what is lost is not to grow by half a pixel with every frame.
+            led = cv2.remap(old.followed, there, ABSENT, cv2.INTER_NEAREST,
+                            borderMode=cv2.BORDER_REPLICATE)
+            self._maps[key] = _Map(way, cv2.bitwise_and(led, follows))
+        return 1.0 - float(cv2.mean(follows)[0]) / 255
 
     def mark(self) -> int:
         """
@@ -116,7 +126,9 @@ class FlowCarrier:
         """
         if self._grey is None:
             raise ValueError('mark: wanted a frame first, got none; call advance')
-        self._maps[self._next] = np.zeros((*self._grey.shape, 3), np.float32)
+        shape = self._grey.shape
+        self._maps[self._next] = _Map(np.zeros((*shape, 2), np.float32),
+                                      np.full(shape, 255, np.uint8))
         self._next += 1
         return self._next - 1
 
@@ -142,16 +154,16 @@ class FlowCarrier:
             if plane.shape != self._size:
                 raise ValueError(f'carry: wanted planes of the size of the frames, '
                                  f'{list(self._size)}, got {list(plane.shape)}')
-        way = self._maps[key]
-        if not way.any():  # nothing has moved: not a bit of the mask may change
+        way, followed = self._maps[key].way, self._maps[key].followed
+        height, width = followed.shape
+        if not cv2.countNonZero(way.reshape(height, -1)):
+            # Nothing has moved: not a bit of the mask may change.
             return Carried(tuple(planes), np.full(self._size, 255, np.uint8), 1.0)
-        height, width = way.shape[:2]
-        followed = cv2.compare(cv2.extractChannel(way, 2), np.array([.5]), cv2.CMP_LT)
         smalls = self._shrink(key, planes, (width, height))
-        moved = [cv2.copyTo(cv2.remap(small, self._grid + way[..., :2], None, cv2.INTER_LINEAR),
-                            followed) for small in smalls]
-        whole = float(smalls[0].sum())
-        share = float(moved[0].sum()) / whole if whole else float(followed.mean()) / 255
+        there = self._grid + way
+        moved = [cv2.copyTo(_fetch(small, there), followed) for small in smalls]
+        whole, left = cv2.sumElems(smalls[0])[0], cv2.sumElems(moved[0])[0]
+        share = left / whole if whole else cv2.mean(followed)[0] / 255
         large = cv2.resize(followed, self._size[::-1], interpolation=cv2.INTER_NEAREST)
         return Carried(tuple(self._warp(plane, way, where, large)
                              for plane, where in zip(planes, moved)), large, min(1.0, share))
@@ -172,26 +184,18 @@ class FlowCarrier:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
 
-    def _lost(self, before: np.ndarray, back: np.ndarray, there: np.ndarray) -> np.ndarray:
-        """Tell which pixels the flow does not follow, float32 [h, w] of 0 and 1."""
-        forth = self._flow.calc(before, self._grey, None)
-        forth = cv2.remap(forth, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    def _follows(self, before: np.ndarray, now: np.ndarray, back: np.ndarray,
+                 there: np.ndarray) -> np.ndarray:
+        """Tell which pixels the flow follows, uint8 [h, w], 255 where it does."""
+        forth = _fetch(self._flow.calc(before, now, ABSENT), there, replicate=True)
         lengths = _squares(back) + _squares(forth)
         fits = cv2.compare(_squares(back + forth), SLACK + LENGTH_SLACK * lengths, cv2.CMP_LE)
-        shown = cv2.remap(before, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        fits &= cv2.compare(cv2.absdiff(shown, self._grey), np.array([float(CHANGE)]), cv2.CMP_LE)
-        height, width = fits.shape
+        shown = _fetch(before, there, replicate=True)
+        alike = cv2.compare(cv2.absdiff(shown, now), np.array([float(CHANGE)]), cv2.CMP_LE)
+        height, width = now.shape
         # Half a pixel beyond the border is within what the outermost pixel shows.
-        fits &= cv2.inRange(there, (-.5, -.5, 0, 0), (width - .5, height - .5, 0, 0))
-        return (fits == 0).astype(np.float32)
-
-    def _follow(self, way: np.ndarray, back: np.ndarray, there: np.ndarray, lost: np.ndarray
-                ) -> np.ndarray:
-        """Let a map begin one frame later."""
-        longer = cv2.remap(way, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        longer[..., :2] += back
-        np.maximum(longer[..., 2], lost, out=longer[..., 2])
-        return longer
+        inside = cv2.inRange(there, (-.5, -.5, 0, 0), (width - .5, height - .5, 0, 0))
+        return cv2.bitwise_and(cv2.bitwise_and(fits, alike), inside)
 
     def _warp(self, plane: np.ndarray, way: np.ndarray, where: np.ndarray,
               followed: np.ndarray) -> np.ndarray:
@@ -208,13 +212,12 @@ class FlowCarrier:
         # From pixels of the box to small ones: pixel centres lie half a pixel from the border.
         matrix = np.array([[1 / scale[0], 0, (left + .5) / scale[0] - .5],
                            [0, 1 / scale[1], (top + .5) / scale[1] - .5]])
-        steps = cv2.warpAffine(way[..., :2] * np.float32(scale), matrix,
+        steps = cv2.warpAffine(way * np.array(scale, np.float32), matrix,
                                (right - left, bottom - top), None,
                                cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE)
         steps += self._places(left, top, right, bottom)
-        fetched = cv2.remap(plane, steps, None, cv2.INTER_LINEAR)
         inside = slice(top, bottom), slice(left, right)
-        cv2.copyTo(fetched, followed[inside], shown[inside])
+        cv2.copyTo(_fetch(plane, steps), followed[inside], shown[inside])
         return shown
 
     def _places(self, left: int, top: int, right: int, bottom: int) -> np.ndarray:
@@ -222,6 +225,20 @@ class FlowCarrier:
         if self._large is None:
             self._large = _grid(self._size)
         return self._large[top:bottom, left:right]
+
+
+@dataclass(frozen=True)
+class _Map:
+    """From the newest frame to a marked one: (x, y) [h, w, 2]; uint8 [h, w], 255 = followed."""
+
+    way: np.ndarray
+    followed: np.ndarray
+
+
+def _fetch(plane: np.ndarray, there: np.ndarray, replicate: bool = False) -> np.ndarray:
+    """Look a plane up at places (x, y) [h, w, 2]; outside it is 0, or as at its border."""
+    border = cv2.BORDER_REPLICATE if replicate else cv2.BORDER_CONSTANT
+    return cv2.remap(plane, there, ABSENT, cv2.INTER_LINEAR, borderMode=border)
 
 
 def _grid(size: tuple[int, int]) -> np.ndarray:
@@ -232,4 +249,5 @@ def _grid(size: tuple[int, int]) -> np.ndarray:
 
 def _squares(vectors: np.ndarray) -> np.ndarray:
     """Squared length of vectors [h, w, 2]."""
-    return cv2.transform(vectors * vectors, np.ones((1, 2), np.float32))
+    x, y = cv2.split(vectors)
+    return x * x + y * y

@@ -37,8 +37,6 @@ from ivm_ros.config import check, Doc, Live, Range
 from ivm_ros.flow import Carried, FlowCarrier
 from ivm_ros.sample import Mask
 
-GAP = 1.0
-"""Seconds without a frame after which nothing is carried over: too much may have happened."""
 MIDDLE = .5
 """Mask value and probability that count as seen; the shipped weights are tuned to it."""
 BELOW = float(np.nextafter(np.float32(MIDDLE), np.float32(0)))
@@ -66,9 +64,10 @@ class TrackConfig:
     track_leave: Annotated[float, Range(0.0, 0.5), Live(), Doc(
         'Mask value below which a pixel that was inside is outside.')] = 0.4
     track_oldest: Annotated[float, Range(0.05, 3600.0), Live(), Doc(
-        'Seconds after which the mask of a keyframe is not carried any further.')] = 5.0
+        'Seconds after which the mask of a keyframe is not carried any further; more than the '
+        'model takes for one.')] = 5.0
     track_height: Annotated[int, Range(24, 1080), Doc(
-        'Height of the small grey picture that flow is computed on, pixels.')] = 120
+        'Height of the small grey picture that flow is computed on, pixels.')] = 96
 
     def __post_init__(self) -> None:
         """Refuse wrong types and ranges."""
@@ -176,9 +175,8 @@ class Tracker:
             time: When the frame was taken or came, s; never less than before.
         """
         lost = self._carrier.advance(image)
-        gap = time - self._time
         self._frame, self._time = self._frame + 1, time
-        cut = lost > self._config.track_scene_change or gap > GAP
+        cut = lost > self._config.track_scene_change
         if instruction != self._instruction or image.shape[:2] != self._size or cut:
             self.reset()
         self._instruction, self._size = instruction, (image.shape[0], image.shape[1])
@@ -251,7 +249,8 @@ class Tracker:
             return
         carried = self._carrier.carry(base.key, base.planes)
         sure = max(base.found, 1 - base.found)
-        self.tracked = Tracked(Mask(*carried.planes, base.found), age,
+        target, robot = carried.planes
+        self.tracked = Tracked(Mask(target, robot, base.found), age,
                                self._frame - base.origin.frame,
                                base.share * carried.share * sure)
 

@@ -236,5 +236,5 @@ def _figures(config: VideoConfig, sources: Sequence[str],
                               'tenth': float(np.quantile(times, .1)), 'n': len(times)}
                        for name, times in timing.items() if times},
             'tracking': vars(config.tracking), 'data': config.data, 'shrink': config.shrink,
-            'weights': config.weights, 'command': shlex.join(['ivm', *sys.argv[1:]]), 'commit': commit(),
-            'versions': versions()}
+            'weights': config.weights, 'command': shlex.join(['ivm', *sys.argv[1:]]),
+            'commit': commit(), 'versions': versions()}

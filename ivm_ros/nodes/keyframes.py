@@ -81,7 +81,7 @@ class KeyframeMasker:
         if error is not None:
             raise error
         if tracked is None:
-            raise NoMaskYetError('no mask yet: the model is at work on the first keyframe')
+            raise NoMaskYetError('no mask yet: the model is at work on a keyframe')
         return tracked
 
     def reset(self) -> None:

@@ -198,8 +198,8 @@ def _plan_sweep(scene: Scene, targets: Sequence[int], rng: Rng) -> Sweep | None:
     """Find a way of the hand across the line of sight to the first target."""
     if any(state.held for state in scene.objects):
         return None  # what it holds would have to come along
-    slot, pose = (values[targets[0] - 1] for values in (scene.slots, scene.poses))
-    place = layout.points_of(slot, pose).mean(0)
+    index = targets[0] - 1
+    place = layout.points_of(scene.slots[index], scene.poses[index]).mean(0)
     sight = scene.view.position - place
     base = scene.model.body('robot_base')
     heading = 2 * float(np.arctan2(base.quat[3], base.quat[0]))

@@ -35,7 +35,7 @@ from ivm_ros.tracker import TrackConfig
 NODE = '/ivm_node'
 IMAGE = np.kron(np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8),
                 np.ones((8, 8, 1), np.uint8))
-TRACK = TrackConfig(track=True, track_interval=2)
+TRACK = TrackConfig(track=True, track_interval=2, track_oldest=600.0)
 SHOW = DeployConfig(feather=0.0, dilation=0.0)
 
 
