@@ -79,7 +79,7 @@ def test_an_occlusion_hides_the_target_and_the_others_do_not(folder):
         assert {row.kind for row in rows} == {kind}
         assert areas[0] > 0
         if kind == 'occlusion':
-            assert areas.min() < .6 * areas[0]
+            assert areas.min() < .85 * areas.max()  # of several targets, one is hidden
         else:
             assert areas.min() > .3 * areas[0]
 

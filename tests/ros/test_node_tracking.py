@@ -194,8 +194,8 @@ def test_a_node_with_a_model_of_half_a_second_delivers_30_hz(graph, pictures, sl
     from a keyframe of before.
     """
     node = graph.start('ivm_ros.nodes.ivm_node', weights=str(slow_weights), track=True,
-                       instruction='pick up the red mug', found_threshold=0.0, threshold=0.01,
-                       soft=True)
+                       track_oldest=60.0, instruction='pick up the red mug', soft=True,
+                       found_threshold=0.0, threshold=0.01)
     node.wait_for('active: /image')
     reports = graph.listen(DiagnosticArray, f'{NODE}/frame_info', depth=500)
     masks = graph.listen(Image, 'mask', depth=500)
@@ -209,7 +209,8 @@ def test_a_node_with_a_model_of_half_a_second_delivers_30_hz(graph, pictures, sl
     first, begin = len(reports), time.monotonic()
     time.sleep(6)
     rate = (len(reports) - first) / (time.monotonic() - begin)
-    status = values(health.messages[-1])
+    status = values(health.wait(lambda message: values(message).get('keyframe_age_ms'),
+                                after=len(health)))
     words.publish(String(data='take the blue plate'))
     reports.wait(lambda message: values(message)['instruction'] == 'take the blue plate'
                  and values(message)['outcome'] == 'masked')
