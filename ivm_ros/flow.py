@@ -33,11 +33,12 @@ FINEST = 1
 """Halvings of the small picture down to which flow is refined; OpenCV's preset stops at 2, where a
 mask smears onto what passes before it, as patches are then a quarter of the picture high."""
 ITERATIONS = 6  # of each patch; the preset's 12 cost a third more
-SLACK, LENGTH_SLACK = .5, .01
+SLACK, LENGTH_SLACK = 2.0, .01
 """Squared error of the way there and back, in small pixels: so much, and this share of both."""
 CHANGE = 40  # grey levels of 255 by which a pixel may change on its way
 FAINT = 1 / 64  # mask values below this are not carried: whole pictures of them would cost time
 ABSENT: Any = None  # OpenCV takes None where its type stubs do not
+SPECK = np.ones((3, 3), np.uint8)
 MARGIN = 2  # small pixels around what is carried
 
 
@@ -195,7 +196,9 @@ class FlowCarrier:
         height, width = now.shape
         # Half a pixel beyond the border is within what the outermost pixel shows.
         inside = cv2.inRange(there, (-.5, -.5, 0, 0), (width - .5, height - .5, 0, 0))
-        return cv2.bitwise_and(cv2.bitwise_and(fits, alike), inside)
+        fits = cv2.bitwise_and(cv2.bitwise_and(fits, alike), inside)
+        # Specks and seams are the flow's own blur at an outline; what was hidden is broader.
+        return cv2.morphologyEx(fits, cv2.MORPH_CLOSE, SPECK)
 
     def _warp(self, plane: np.ndarray, way: np.ndarray, where: np.ndarray,
               followed: np.ndarray) -> np.ndarray:
