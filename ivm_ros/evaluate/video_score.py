@@ -97,7 +97,8 @@ def unexplained(before: np.ndarray, now: np.ndarray, truth: np.ndarray, flow: np
     known = ~np.isnan(flow[..., 0])
     rows, columns = np.mgrid[half:now.shape[0]:stride, half:now.shape[1]:stride]
     there = np.nan_to_num(flow) + np.dstack([columns, rows]).astype(np.float32)
-    carried = cv2.remap(before.astype(np.float32), *cv2.split(there), cv2.INTER_LINEAR) >= .5
+    x, y = cv2.split(there)
+    carried = cv2.remap(before.astype(np.float32), x, y, cv2.INTER_LINEAR) >= .5
     here = now[half::stride, half::stride]
     return (float(np.count_nonzero((carried != here) & known)),
             float(np.count_nonzero((truth[half::stride, half::stride] > .5) & known)))
