@@ -53,7 +53,7 @@ class TrackConfig:
         'Frames from one keyframe to the next; more come by where the model is slower.')] = 5
     track_scene_change: Annotated[float, Range(0.0, 1.0), Live(), Doc(
         'Share of the picture that the flow loses from one frame to the next, from which on it is '
-        'another scene: the mask is dropped and a keyframe asked for.')] = 0.6
+        'another scene: the mask is dropped and a keyframe asked for.')] = 0.4
     track_confidence: Annotated[float, Range(0.0, 1.0), Live(), Doc(
         'A keyframe is asked for at once when less is left: the share of the target that is '
         'still followed, times how sure the model is that it is in view or not.')] = 0.6

@@ -100,7 +100,13 @@ def test_the_verb_writes_figures_and_a_plot(sequences, tmp_path, capsys):
     shown = ' '.join(capsys.readouterr().out.split())
     assert 'true masks' in shown
     assert 'ms of CPU time' in shown
-    figures = json.loads(file.read_text())
+    text = file.read_text()
+    figures = json.loads(text)
+    assert set(figures) >= {'sources', 'cpu_ms', 'tracking', 'command', 'versions'}
+    assert len(text.splitlines()) < 100
+    best = figures['cpu_ms']['carry, each frame the best of 3']
+    assert 0 < best['median'] <= figures['cpu_ms']['carry']['median']
+    assert best['n'] == figures['cpu_ms']['carry']['n'] == COUNT - 4
     assert figures['sources']['truth']['every']['camera']['iou'] == 1
     assert figures['sources']['truth']['5/0.2']['all']['iou'] > .85
     assert figures['tracking']['track_smoothing'] >= 0

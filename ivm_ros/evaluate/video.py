@@ -22,7 +22,6 @@ first frames of a sequence, as many as the longest delay takes, count for none o
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-import json
 from pathlib import Path
 import shlex
 import sys
@@ -34,7 +33,7 @@ import numpy as np
 
 from ivm_ros.config import check, Doc, Range
 from ivm_ros.evaluate.sequences import read_video, sequence_paths, Video
-from ivm_ros.evaluate.video_report import markdown, plot_video, print_video
+from ivm_ros.evaluate.video_report import as_json, markdown, plot_video, print_video
 from ivm_ros.evaluate.video_score import Score, Tally
 from ivm_ros.files import replace_file
 from ivm_ros.flow import FlowCarrier
@@ -44,6 +43,8 @@ from ivm_ros.version import commit, versions
 from ivm_ros.work import in_processes, progress_of
 
 SOURCES = ('truth', 'weights')
+TIMES = 3
+BEST = f'carry, each frame the best of {TIMES}'
 Where = tuple[str, str, str]
 """Source of the masks, name of a combination, kind of a sequence."""
 
@@ -88,7 +89,7 @@ def evaluate_video(config: VideoConfig) -> int:
                           config.workers) if config.workers > 1 else
              (score_sequence(config, path, sources) for path in paths))
     tallies: dict[Where, Tally] = {}
-    timing: dict[str, list[float]] = {'carry': [], 'generator': []}
+    timing: dict[str, list[float]] = {'carry': [], BEST: [], 'generator': []}
     with progress_of('sequences') as progress:
         for scores, times in progress.track(found, total=len(paths)):
             for where, tally in scores.items():
@@ -99,7 +100,7 @@ def evaluate_video(config: VideoConfig) -> int:
     print_video(figures)
     path = Path(config.json)
     with replace_file(path) as part:
-        part.write_text(json.dumps(figures, indent=1, allow_nan=False) + '\n')
+        part.write_text(as_json(figures))
     with replace_file(path.with_suffix('.md')) as part:
         part.write_text('\n'.join(markdown(figures)) + '\n')
     plot_video(figures, path.with_suffix('.png'))
@@ -119,7 +120,7 @@ def score_sequence(config: VideoConfig, path: Path, sources: Sequence[str]
     cv2.setNumThreads(1)
     video = read_video(path, config.shrink)
     tallies: dict[Where, Tally] = {}
-    timing: dict[str, list[float]] = {'carry': [], 'generator': []}
+    timing: dict[str, list[float]] = {'carry': [], BEST: [], 'generator': []}
     masks: Sequence[Mask] = video.truths
     for source in sources:
         if source == 'weights':
@@ -129,7 +130,10 @@ def score_sequence(config: VideoConfig, path: Path, sources: Sequence[str]
         for cell, tally in _cells(config, video, masks).items():
             for kind in (video.kind, 'all'):
                 tallies.setdefault((source, cell, kind), Tally()).add(tally)
-    timing['carry'] += carrying_ms(video, masks, config.tracking)
+    runs = [carrying_ms(video, masks, config.tracking) for _ in range(TIMES)]
+    timing['carry'] += runs[0]
+    # What other work does to the caches differs from run to run; what carrying takes does not.
+    timing[BEST] += [min(times) for times in zip(*runs)]
     return tallies, timing
 
 

@@ -14,6 +14,7 @@
 """The figures of `ivm eval video` as a table and a plot."""
 
 from collections.abc import Iterator
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,19 @@ from rich.table import Table
 from ivm_ros.files import replace_file
 
 TITLES = {'truth': 'true masks', 'weights': 'the weights'}
+
+
+def as_json(figures: dict[str, Any]) -> str:
+    """Write figures as JSON, a line for each kind of sequence in each cell."""
+    lines = []
+    for source, cells in figures['sources'].items():
+        rows = [f'  {json.dumps(cell)}: {{\n' + ',\n'.join(
+            f'   {json.dumps(kind)}: {json.dumps(row, allow_nan=False)}'
+            for kind, row in kinds.items()) + '\n  }' for cell, kinds in cells.items()]
+        lines.append(f' {json.dumps(source)}: {{\n' + ',\n'.join(rows) + '\n }')
+    rest = json.dumps({name: value for name, value in figures.items() if name != 'sources'},
+                      indent=1, allow_nan=False)
+    return '{"sources": {\n' + ',\n'.join(lines) + '\n},' + rest[1:] + '\n'
 
 
 def print_video(figures: dict[str, Any]) -> None:

@@ -23,6 +23,8 @@ from ivm_ros.evaluate.metrics import iou
 from ivm_ros.evaluate.sequences import Video
 from ivm_ros.sample import Mask
 
+DIGITS = 5  # of what is reported
+
 
 @dataclass
 class Tally:
@@ -43,10 +45,13 @@ class Tally:
 
     def figures(self) -> dict[str, Any]:
         """Give means; None of nothing."""
-        return {'iou': float(np.nanmean(self.ious)) if self.ious else None,
-                'robot_iou': float(np.nanmean(self.robot)) if self.robot else None,
-                'flicker': self.changed / self.area if self.area else None,
+        return {'iou': _mean(self.ious), 'robot_iou': _mean(self.robot),
+                'flicker': round(self.changed / self.area, DIGITS) if self.area else None,
                 'frames': self.frames, 'without_mask': self.empty, 'keyframes': self.keyframes}
+
+
+def _mean(values: list[float]) -> float | None:
+    return round(float(np.nanmean(values)), DIGITS) if values else None
 
 
 class Score:
