@@ -162,6 +162,34 @@ def test_switched_off_frames_go_to_the_model_itself(slow):
     masker.close()
 
 
+def test_a_frame_takes_a_fraction_of_its_period_while_the_model_takes_half_a_second():
+    """640x480, counted in CPU time of the stream's thread, so that other work does not count."""
+    ground = cv2.resize(IMAGE, (720, 540), interpolation=cv2.INTER_CUBIC)
+    calls = []
+
+    def model(image: np.ndarray, instruction: str) -> Mask:
+        calls.append(image)
+        time.sleep(.5)
+        target = np.zeros(image.shape[:2], np.float32)
+        target[120:360, 160:480] = 1
+        return Mask(target, np.zeros_like(target), .9)
+
+    masker, node = FrameMasker(model), NodeConfig(instruction='the left')
+    messages = [to_msg(np.ascontiguousarray(ground[20:500, 20 + step:660 + step]), Header())
+                for step in (0, 3, 6, 9, 6, 3)]
+    until(lambda: masker(messages[0], node, SHOW, track=TRACK).outcome == 'masked')
+    times = []
+    for frame in range(45):
+        begin = time.thread_time()
+        assert masker(messages[frame % 6], node, SHOW, track=TRACK).outcome == 'masked'
+        times.append(time.thread_time() - begin)
+        time.sleep(1 / 30)
+    print(f'{1e3 * np.median(times):.1f} ms a frame, {len(calls)} keyframes')
+    assert len(calls) >= 3
+    assert np.median(times) < 1 / 30
+    masker.close()
+
+
 # --- the node itself -------------------------------------------------------------------------
 
 def values(message: DiagnosticArray) -> dict[str, str]:
