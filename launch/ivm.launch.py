@@ -23,6 +23,7 @@ What is not given here is taken from the parameter file, else from the node's ow
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -31,9 +32,11 @@ from ivm_ros.deploy import DeployConfig
 from ivm_ros.nodes import dds
 from ivm_ros.nodes.node_config import NodeConfig
 from ivm_ros.nodes.programs import program
+from ivm_ros.tracker import TrackConfig
 
-OPTIONS = {option.name: option for cls in (NodeConfig, DeployConfig) for option in options(cls)}
-GIVEN = ('instruction', 'method', 'device')
+OPTIONS = {option.name: option for cls in (NodeConfig, DeployConfig, TrackConfig)
+           for option in options(cls)}
+GIVEN = {'instruction': str, 'method': str, 'device': str, 'track': bool, 'track_interval': int}
 """Arguments that are parameters of the node, passed on only when they are given."""
 
 
@@ -43,8 +46,9 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     folder, slash, _ = given['image'].rpartition('/')
     camera_info = given['camera_info'] or f'{folder}{slash}camera_info'
     parameters = [given['params_file']] if given['params_file'] else []
-    parameters.append({name: ParameterValue(given[name], value_type=str)
-                       for name in GIVEN if given[name]})
+    # A substitution, for launch turns only those into numbers and truth values.
+    parameters.append({name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+                       for name, kind in GIVEN.items() if given[name]})
     return [Node(
         **program('ivm_node', 'ivm_ros.nodes.ivm_node'), name='ivm_node',
         namespace=given['namespace'], parameters=parameters, output='screen', emulate_tty=True,
@@ -70,6 +74,12 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument('device', default_value='', choices=['', 'auto', 'cpu', 'cuda'],
                               description='Where the network runs. Empty = by params_file, else '
                                           'cuda where there is one.'),
+        DeclareLaunchArgument('track', default_value='', choices=['', 'true', 'false'],
+                              description=f'{OPTIONS["track"].help} Empty = by params_file, else '
+                                          f'false.'),
+        DeclareLaunchArgument('track_interval', default_value='', description=(
+            f'{OPTIONS["track_interval"].help} Empty = by params_file, else '
+            f'{OPTIONS["track_interval"].default}.')),
         DeclareLaunchArgument('namespace', default_value='', description=(
             'Namespace of the node and of its topics, one for each camera.')),
         DeclareLaunchArgument('params_file', default_value='', description=(

@@ -51,6 +51,8 @@ MAY_IMPORT = {
     'work': GROUND,
     'ray_work': GROUND | {'work'},
     'deploy': GROUND | {'image'},
+    'flow': GROUND,
+    'tracker': GROUND | {'flow'},
     'models': GROUND | {'image'},
     'masker': GROUND | {'image', 'deploy', 'models'},
     'data': GROUND | {'pixel_formats', 'image', 'language', 'work'},
@@ -60,9 +62,9 @@ MAY_IMPORT = {
     'train': GROUND | {'image', 'models', 'data', 'language'},
     'study': GROUND | {'image', 'work', 'models', 'data', 'annotate', 'train'},
     'evaluate': GROUND | {'chat', 'chat_server', 'image', 'draw', 'deploy', 'language', 'models',
-                          'data', 'masker', 'train'},
+                          'data', 'masker', 'train', 'flow', 'tracker', 'work'},
     'nodes': GROUND | {'pixel_formats', 'image', 'draw', 'deploy', 'masker', 'episode_bag',
-                       'recording'},
+                       'recording', 'tracker'},
 }
 MAY_IMPORT.update(dict.fromkeys(PROGRAMS, {*MAY_IMPORT, *PROGRAMS} - {'nodes'}))
 SIM_MAY_IMPORT = ('config', 'data', 'deploy', 'draw', 'files', 'image', 'language', 'masker',

@@ -42,6 +42,7 @@ from ivm_ros.nodes.params import Parameters
 from ivm_ros.nodes.reload import load_masker, Reload
 from ivm_ros.nodes.stats import Stats
 from ivm_ros.nodes.stream import QUIET, Stream
+from ivm_ros.tracker import TrackConfig
 
 SAFETY = ('masking is not a safety function: it may hide what matters; never rely on it to keep '
           'people or things from harm')
@@ -59,7 +60,8 @@ class IvmNode(LifecycleNode):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('ivm_node', **kwargs)
         self._phase, self._error = 'unconfigured', ''
-        self._settings = Parameters(self, (NodeConfig, DeployConfig, MaskerConfig), self._locked)
+        self._settings = Parameters(self, (NodeConfig, DeployConfig, MaskerConfig, TrackConfig),
+                                    self._locked)
         self.add_post_set_parameters_callback(self._say_changes)
         for line in self._settings.unknown(self):
             self.get_logger().warning(line)
@@ -232,7 +234,9 @@ class IvmNode(LifecycleNode):
             tuple(filter(None, wrong)),
             {'method': deploy.method, 'enabled': config.enabled, 'on_fault': config.on_fault,
              'device': info.get('device', ''), 'threads': info.get('threads', ''),
-             'generator': info.get('generator', ''), 'dds_profile': dds.profile_in_use()})
+             'generator': info.get('generator', ''), 'dds_profile': dds.profile_in_use(),
+             'track': self._settings.get(TrackConfig).track,
+             **(self._frames.facts if self._frames is not None else {})})
         if self._phase == 'active' and not config.instruction.strip():
             self._ask_for_instruction(config)
         if lost := lost_frames(report):

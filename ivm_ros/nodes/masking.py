@@ -28,8 +28,10 @@ from sensor_msgs.msg import CompressedImage, Image
 from ivm_ros.deploy import apply, DeployConfig
 from ivm_ros.image import LARGEST, place, plain, Rectangle
 from ivm_ros.nodes.convert import to_rgb
+from ivm_ros.nodes.keyframes import KeyframeMasker, NoMaskYetError
 from ivm_ros.nodes.node_config import NodeConfig
 from ivm_ros.sample import Mask
+from ivm_ros.tracker import TrackConfig
 
 Outcome = Literal['masked', 'passed', 'held', 'blank', 'dropped']
 Picture = tuple[np.ndarray, Rectangle, Rectangle]
@@ -56,6 +58,8 @@ class Frame:
         image (np.ndarray | None): uint8 [H, W, 3], the input; None if it could not be read.
         mask (Mask | None): None if it was not masked.
         remarks (tuple[str, ...]): What was replaced in reading it.
+        keyframe_age (float | None): Seconds since the keyframe that the mask was carried from;
+            None where it was not carried.
     """
 
     outcome: Outcome
@@ -66,11 +70,12 @@ class Frame:
     image: np.ndarray | None = None
     mask: Mask | None = None
     remarks: tuple[str, ...] = ()
+    keyframe_age: float | None = None
 
 
 class FrameMasker:
     """
-    Mask messages one after the other; remembers what `hold` needs.
+    Mask messages one after the other; remembers what `hold` and tracking need.
 
     Args:
         masker: (uint8 [H, W, 3], instruction) -> Mask, such as `ivm_ros.masker.Masker`.
@@ -80,13 +85,27 @@ class FrameMasker:
         self._masker = masker
         self._last_mask: tuple[str, Mask] | None = None
         self._last_picture: Picture | None = None
+        self._shown_for = ''  # the instruction of that picture
+        self._keyframes: KeyframeMasker | None = None
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What diagnostics show about keyframes; empty while there are none."""
+        return self._keyframes.facts if self._keyframes is not None else {}
+
+    def close(self) -> bool:
+        """End the thread of keyframes; False when the model did not come back in time."""
+        keyframes, self._keyframes = self._keyframes, None
+        return keyframes is None or keyframes.stop()
 
     def use(self, masker: Callable[[np.ndarray, str], Mask]) -> None:
         """Mask with another model from the next message on; one at work keeps its own."""
         self._masker = masker
+        if self._keyframes is not None:
+            self._keyframes.use(masker)
 
     def __call__(self, message: Image | CompressedImage, node: NodeConfig, deploy: DeployConfig,
-                 show: bool = True) -> Frame:
+                 show: bool = True, track: TrackConfig = TrackConfig()) -> Frame:
         """
         Do with one message what the settings ask for.
 
@@ -95,6 +114,7 @@ class FrameMasker:
             node: Instruction, enabled, on_fault.
             deploy: How to show the mask.
             show: Make the picture; False where only masks are wanted.
+            track: Whether and how masks are carried between keyframes.
         """
         remarks: list[str] = []
         image = None
@@ -104,18 +124,21 @@ class FrameMasker:
                 return self._pass(message, image, deploy, 'disabled')
             if not node.instruction.strip():
                 raise MaskError(NO_INSTRUCTION)
-            frame = self._mask(image, node.instruction, deploy, show)
+            frame = self._mask(image, node.instruction, deploy, show, track)
+        except NoMaskYetError as waiting:  # that is how it has to be, no fault
+            frame = replace(self._fault(message, image, node, deploy, str(waiting), True),
+                            fault=False)
         except Exception as error:  # noqa: BLE001 - whatever a model raises, the stream goes on
             known = isinstance(error, ValueError)
             reason = str(error) if known else f'{type(error).__name__}: {error}'
-            frame = self._fault(message, image, node, deploy, reason)
+            frame = self._fault(message, image, node, deploy, reason, track.track)
         return replace(frame, remarks=tuple(remarks))
 
     def _mask(self, image: np.ndarray, instruction: str, deploy: DeployConfig,
-              show: bool) -> Frame:
-        mask = self._masker(image, instruction)
+              show: bool, track: TrackConfig) -> Frame:
+        mask, age = self._find(image, instruction, track)
         if not show:
-            return Frame('masked', image=image, mask=mask)
+            return Frame('masked', image=image, mask=mask, keyframe_age=age)
         # A mask that was found for another sentence must not be held for this one.
         last = self._last_mask
         held = last[1] if last is not None and last[0] == instruction else None
@@ -123,15 +146,31 @@ class FrameMasker:
         if shown.outcome == 'masked':
             self._last_mask = instruction, mask
         self._last_picture = shown.image, shown.roi, shown.content
+        self._shown_for = instruction
         reason = '' if shown.outcome == 'masked' else (
             'method none' if deploy.method == 'none' else 'not found')
-        return Frame(shown.outcome, reason, False, self._last_picture, None, image, mask)
+        return Frame(shown.outcome, reason, False, self._last_picture, None, image, mask,
+                     keyframe_age=age)
+
+    def _find(self, image: np.ndarray, instruction: str, track: TrackConfig
+              ) -> tuple[Mask, float | None]:
+        """Return a mask and, where it was carried, seconds since its keyframe."""
+        if not track.track:
+            if self._keyframes is not None:
+                self._keyframes.reset()
+            return self._masker(image, instruction), None
+        if self._keyframes is None:
+            self._keyframes = KeyframeMasker(self._masker, track)
+        tracked = self._keyframes(image, instruction, track)
+        return tracked.mask, tracked.age
 
     def _fault(self, message: Image | CompressedImage, image: np.ndarray | None,
-               node: NodeConfig, deploy: DeployConfig, reason: str) -> Frame:
+               node: NodeConfig, deploy: DeployConfig, reason: str, tracks: bool) -> Frame:
         if node.on_fault == 'pass' or not node.enabled:
             return self._pass(message, image, deploy, reason, fault=True)
-        if node.on_fault == 'hold' and self._last_picture is not None:
+        # While tracking, nothing that was made for another sentence is shown for this one.
+        shown = not tracks or self._shown_for == node.instruction
+        if node.on_fault == 'hold' and self._last_picture is not None and shown:
             return Frame('held', reason, True, self._last_picture, None, image)
         size = self._blank_size(message, image, deploy)
         if node.on_fault == 'blank' and size is not None:

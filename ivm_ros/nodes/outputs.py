@@ -157,6 +157,8 @@ def frame_info(frame: Frame, header: Header, node: NodeConfig, deploy: DeployCon
         'found': str(found).lower() if frame.mask is not None else '',
         'found_score': f'{frame.mask.found:.4f}' if frame.mask is not None else '',
         'method': deploy.method, 'latency_ms': f'{latency_ms:.2f}',
+        'keyframe_age_ms': ('' if frame.keyframe_age is None
+                            else f'{1e3 * frame.keyframe_age:.1f}'),
         'remarks': '; '.join(frame.remarks)}
     status = DiagnosticStatus(
         level=DiagnosticStatus.WARN if frame.fault else DiagnosticStatus.OK,

@@ -30,6 +30,7 @@ from ivm_ros.nodes.outputs import image_qos, Outputs
 from ivm_ros.nodes.params import Parameters
 from ivm_ros.nodes.stats import Gaps, Stats
 from ivm_ros.nodes.worker import NewestFirst
+from ivm_ros.tracker import TrackConfig
 
 QUIET = 10.0
 """Seconds until the same warning is logged again."""
@@ -43,7 +44,7 @@ class Stream:
 
     Args:
         node: Owns the subscriptions.
-        settings: NodeConfig and DeployConfig, read anew for each frame.
+        settings: NodeConfig, DeployConfig and TrackConfig, read anew for each frame.
         masker: What becomes of a message.
         outputs: Where it goes.
         stats: Counts it.
@@ -75,7 +76,8 @@ class Stream:
         """Unsubscribe, let the frame at work finish, forget the waiting one."""
         for subscription in (self._frames, self._infos):
             self._node.destroy_subscription(subscription)
-        if not self._worker.stop():
+        ended = self._worker.stop()
+        if not (self._masker.close() and ended):
             self._node.get_logger().warning('the model did not come back in time, left behind')
 
     def look(self) -> tuple[int, bool]:
@@ -131,7 +133,8 @@ class Stream:
             return
         config, deploy = self._settings.get(NodeConfig), self._settings.get(DeployConfig)
         try:
-            frame = self._masker(message, config, deploy, wanted.show)
+            frame = self._masker(message, config, deploy, wanted.show,
+                                 self._settings.get(TrackConfig))
             self._outputs.pictures(frame, message.header, config, self._info)
             latency_ms = 1e3 * (time.monotonic() - arrived)
             self._outputs.masks(frame, message.header, config)

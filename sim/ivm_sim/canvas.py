@@ -80,6 +80,15 @@ class Canvas:
                 table[geom.segid + 1] = geom.objid
         return table[code]
 
+    def depth(self, data: mujoco.MjData, camera: int = 0) -> np.ndarray:
+        """Distance along the viewing axis of what each pixel shows, metres, float64 [H, W]."""
+        self._draw(data, self._labels, camera)
+        buffer = np.empty(self._size, np.float32)
+        mujoco.mjr_readPixels(None, buffer, self._area, self._labels)
+        near, far = (bound * self._model.stat.extent for bound in (
+            self._model.vis.map.znear, self._model.vis.map.zfar))
+        return near * far / (far - buffer[::-1].astype(np.float64) * (far - near))
+
     def _draw(self, data: mujoco.MjData, buffer: mujoco.MjrContext, camera: int) -> np.ndarray:
         self._gl.make_current()
         self._camera.fixedcamid = camera

@@ -36,15 +36,17 @@ from ivm_sim.evaluation.config import EvaluateConfig, ReportConfig
 from ivm_sim.furniture import fetch_objects, FetchConfig
 from ivm_sim.gl import GLError
 from ivm_sim.meshes import MeshError
+from ivm_sim.sequences import SequencesConfig, write_sequences
 from ivm_sim.splits import SplitsConfig, write_splits
 from ivm_sim.watch import watch, WatchConfig
 
 Verb = (DatasetConfig | DemosConfig | LookConfig | WatchConfig | CloneTraining
-        | EvaluateConfig | ReportConfig | FetchConfig | SplitsConfig)
+        | EvaluateConfig | ReportConfig | FetchConfig | SplitsConfig | SequencesConfig)
 VERBS: dict[str, Callable[..., Verb]] = {
     'dataset': DatasetConfig, 'look': LookConfig, 'watch': WatchConfig, 'demos': DemosConfig,
     'clone': CloneTraining, 'evaluate': EvaluateConfig, 'report': ReportConfig,
-    'fetch-objects': FetchConfig, 'splits': SplitsConfig}
+    'fetch-objects': FetchConfig, 'splits': SplitsConfig,
+    'sequences': SequencesConfig}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,6 +73,8 @@ def _run(config: Verb) -> list[str]:
         return [f'wrote {fetch_objects(config)}']
     if isinstance(config, SplitsConfig):
         return list(write_splits(config))
+    if isinstance(config, SequencesConfig):
+        return list(write_sequences(config))
     if isinstance(config, WatchConfig):
         return watch(config)
     if isinstance(config, DemosConfig):

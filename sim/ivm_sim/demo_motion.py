@@ -119,7 +119,7 @@ class Motion:
         """Bring everything to where it is `time` seconds after the start."""
         joints = self.swing.at(time)
         if joints is not None:
-            _set_arm(scene, joints)
+            set_arm(scene, joints)
         if self.grip is not None:
             place, matrix = _hand(scene)
             _set_pose(scene, self.grip.thing, place + matrix @ self.grip.place,
@@ -235,7 +235,8 @@ def _hand(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     return hand.xpos.copy(), hand.xmat.reshape(3, 3).copy()
 
 
-def _set_arm(scene: Scene, joints: Sequence[float]) -> None:
+def set_arm(scene: Scene, joints: Sequence[float]) -> None:
+    """Bring the arm to joint angles in the order of `JOINTS`."""
     for name, angle in zip(JOINTS, joints):
         scene.data.joint(name).qpos = angle
     mujoco.mj_kinematics(scene.model, scene.data)

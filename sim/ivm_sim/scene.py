@@ -124,6 +124,11 @@ class Scene:
             labels[list(slot.geoms)] = index + 1
         return labels[self._canvas(height, width).geoms(self.data)]
 
+    def surfaces(self, height: int = 192, width: int = 256) -> tuple[np.ndarray, np.ndarray]:
+        """Geom in each pixel, int32 [H, W], -1 for none, and how far off, metres [H, W]."""
+        canvas = self._canvas(height, width)
+        return canvas.geoms(self.data), canvas.depth(self.data)
+
     def silhouette(self, thing: ObjectState, height: int = 192, width: int = 256) -> int:
         """Pixels the thing would cover with nothing before it, beyond the border included."""
         slot, pose = self.slots[thing.id - 1], self.poses[thing.id - 1]
@@ -134,6 +139,11 @@ class Scene:
         for hull in np.split(corners, np.cumsum([len(hull) for hull in slot.hulls])[:-1]):
             cv2.fillConvexPoly(plane, cv2.convexHull(hull), 1, shift=4)
         return cv2.countNonZero(plane)
+
+    def look(self, view: View) -> None:
+        """Look from elsewhere; nothing else changes."""
+        self.view = view
+        self._set_camera()
 
     def close(self) -> None:
         """Free the GL contexts."""

@@ -261,6 +261,22 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope='session')
+def slow_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a checkpoint with a canvas 21 times as large as the usual: a really slow model."""
+    import torch
+
+    from ivm_ros.models.checkpoint import save_checkpoint
+    from ivm_ros.models.compact import CompactConfig, CompactNet
+    from ivm_ros.models.text import file_hash, find_text_encoder, NAME
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp('slow') / 'slow.safetensors'
+    encoder = {'name': NAME, 'sha256': file_hash(find_text_encoder() / 'model.safetensors')}
+    save_checkpoint(path, CompactNet(CompactConfig(height=1024, width=1024)), encoder, {}, {})
+    return path
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Repeat a failed test of this folder twice: other work on the machine can outrun a node."""
     for item in items:

@@ -13,6 +13,7 @@
 # limitations under the License.
 """Launch files under a real `ros2 launch`, and the files in config/ that they use."""
 
+import ast
 from importlib.util import find_spec
 import os
 from pathlib import Path
@@ -37,6 +38,7 @@ from ivm_ros.nodes import dds
 from ivm_ros.nodes.convert import to_msg
 from ivm_ros.nodes.node_config import NodeConfig
 from ivm_ros.nodes.programs import program
+from ivm_ros.tracker import TrackConfig
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / 'launch'
@@ -65,7 +67,7 @@ def show_arguments(file: str, folder: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize(('file', 'names'), [
     ('ivm.launch.py', ['image', 'camera_info', 'instruction', 'method', 'device', 'namespace',
-                       'params_file']),
+                       'track', 'track_interval', 'params_file']),
     ('sim.launch.py', ['seed', 'rate', 'instruction', 'method', 'device', 'namespace',
                        'params_file']),
     ('closed_loop.launch.py', ['camera', 'weights', 'task', 'clutter', 'seed', 'episodes', 'pace',
@@ -81,6 +83,8 @@ def test_arguments_are_documented(file, names, tmp_path):
     if file in ('ivm.launch.py', 'sim.launch.py'):
         method = next(option for option in options(DeployConfig) if option.name == 'method')
         assert method.help in parts['method']
+        for option in options(TrackConfig)[:2]:
+            assert option.help in parts[option.name]
 
 
 class Launched:
@@ -117,7 +121,8 @@ def test_ivm_launch_masks_a_camera(graph, tmp_path, weights):
         'threshold': 0.01, 'instruction': 'from the file'}}}))
     launched = Launched(
         tmp_path, str(LAUNCH / 'ivm.launch.py'), 'image:=/cam/image_raw', 'namespace:=left',
-        f'params_file:={params}', 'instruction:=123', 'device:=cpu')
+        f'params_file:={params}', 'instruction:=123', 'device:=cpu', 'track:=true',
+        'track_interval:=7')
     try:
         health = graph.listen(DiagnosticArray, '/diagnostics')
         status = health.wait(lambda one: 'active' in [
@@ -125,6 +130,8 @@ def test_ivm_launch_masks_a_camera(graph, tmp_path, weights):
         values = {pair.key: pair.value for pair in status.values}
         assert values['instruction'] == '123'  # a sentence, though YAML would make it a number
         assert values['method'] == 'grayscale'
+        assert values['track'] == 'True'
+        assert graph.read('/left/ivm_node', 'track_interval') == 7
         assert values['dds_profile'] == str(dds.shipped_profile())
         assert graph.node.count_subscribers('/cam/image_raw') == 1
         assert graph.node.count_subscribers('/cam/camera_info') == 1
@@ -242,14 +249,27 @@ def test_example_parameters_are_ours_and_say_the_defaults():
     known = {option.name for cls in (NodeConfig, DeployConfig) for option in options(cls)}
     assert set(loop['/**']['ros__parameters']) - known == {'use_sim_time'}
     values = yaml.safe_load((ROOT / 'config' / 'ivm.yaml').read_text())['/**']['ros__parameters']
-    for cls in (NodeConfig, DeployConfig, MaskerConfig):
+    for cls in (NodeConfig, DeployConfig, MaskerConfig, TrackConfig):
         mine = {option.name: values.pop(option.name) for option in options(cls)
                 if option.name in values}
         assert mine
         config = from_dict(cls, mine)
         assert {name for name in mine if getattr(config, name) != getattr(cls(), name)} == (
             {'instruction'} if cls is NodeConfig else set())
+        assert cls is not TrackConfig or {'track', 'track_interval'} <= set(mine)
     assert not values
+
+
+def test_arguments_of_ivm_launch_are_parameters_of_the_node():
+    """Read, not run: it holds where ROS 2 is not installed, too."""
+    source = ast.parse((LAUNCH / 'ivm.launch.py').read_text())
+    given = next(node.value for node in source.body if isinstance(node, ast.Assign)
+                 and node.targets[0].id == 'GIVEN')
+    kinds = {key.value: value.id for key, value in zip(given.keys, given.values)}
+    known = {option.name: option.kind for cls in (NodeConfig, DeployConfig, MaskerConfig,
+                                                  TrackConfig) for option in options(cls)}
+    assert {'instruction', 'method', 'device', 'track', 'track_interval'} <= set(kinds)
+    assert kinds == {name: known[name].__name__ for name in kinds}
 
 
 @pytest.mark.parametrize(('version', 'name'), [

@@ -122,22 +122,6 @@ def test_full_rate_with_our_profile(graph, pictures, weights):
     assert counted['stale'] <= 6
 
 
-@pytest.fixture(scope='module')
-def slow_weights(tmp_path_factory) -> Path:
-    """Write a checkpoint with a canvas 21 times as large as the usual: a really slow model."""
-    import torch
-
-    from ivm_ros.models.checkpoint import save_checkpoint
-    from ivm_ros.models.compact import CompactConfig, CompactNet
-    from ivm_ros.models.text import file_hash, find_text_encoder, NAME
-
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp('slow') / 'slow.safetensors'
-    encoder = {'name': NAME, 'sha256': file_hash(find_text_encoder() / 'model.safetensors')}
-    save_checkpoint(path, CompactNet(CompactConfig(height=1024, width=1024)), encoder, {}, {})
-    return path
-
-
 def test_executor_answers_while_a_slow_model_works(graph, pictures, slow_weights):
     """Services answer, changes arrive and old frames give way while each frame takes long."""
     node = graph.start(MODULE, weights=str(slow_weights), **SHOW)

@@ -27,6 +27,7 @@ from ivm_ros.deploy import DeployConfig
 from ivm_ros.nodes.image_player import PlayerConfig
 from ivm_ros.nodes.node_config import NodeConfig
 from ivm_ros.nodes.params import Parameters
+from ivm_ros.tracker import TrackConfig
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def test_descriptors_tell_what_the_dataclass_knows(make_node):
     assert 'Takes effect on configure.' in node.describe_parameter('file').description
 
 
-@pytest.mark.parametrize('cls', [NodeConfig, DeployConfig, PlayerConfig])
+@pytest.mark.parametrize('cls', [NodeConfig, DeployConfig, PlayerConfig, TrackConfig])
 def test_every_setting_of_ours_is_described(make_node, cls):
     """No parameter goes without a description, no number without a range."""
     node = make_node()
