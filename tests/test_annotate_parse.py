@@ -24,8 +24,8 @@ import re
 import numpy as np
 import pytest
 
-from ivm_ros.annotate.grammar import GrammarParser
-from ivm_ros.annotate.parse import ParseError, Phrase, ROLES
+from ivm_ros.language.grammar import GrammarParser
+from ivm_ros.language.parse import ParseError, Phrase, ROLES
 from ivm_ros.language.colours import COLOURS
 from ivm_ros.language.nouns import NOUNS
 from ivm_ros.language.speaker import SHARES, Speaker

@@ -29,7 +29,7 @@ from typing import Protocol
 import numpy as np
 
 from ivm_ros.annotate.noise import Noise, spoil
-from ivm_ros.annotate.parse import Parsed, Phrase, sentence_of
+from ivm_ros.language.parse import Parsed, Phrase, sentence_of
 from ivm_ros.config import ConfigError, from_dict, nearest
 from ivm_ros.data.shards import decode_mask, ROBOT, Row
 from ivm_ros.masker import Masker, MaskerConfig
