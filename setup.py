@@ -70,7 +70,8 @@ EXTRAS = {
     # The network in ONNX Runtime, and what writes it.
     'onnx': ['onnxruntime>=1.20,<2', 'onnx>=1.17,<2', 'onnxscript>=0.5,<1'],
     # Large generators and annotation experts.
-    'foundation': ['accelerate>=1,<2'],
+    'foundation': ['accelerate>=1,<2', 'peft>=0.18,<1',
+                   'bitsandbytes>=0.49,<1; sys_platform == "linux"'],
     # pytest 9 breaks ROS' launch_testing.
     'test': ['pytest>=7.4,<9', 'pytest-rerunfailures>=14,<17',
              'pytest-timeout>=2.3,<3', 'hypothesis>=6.100,<7',
@@ -85,7 +86,8 @@ EXTRAS = {
         'setuptools>=68,<80',  # 80 breaks `colcon build --symlink-install`
     ],
 }
-EXTRAS['dev'] = sorted({name for group in ('sim', 'scale', 'onnx', 'test', 'lint')
+EXTRAS['dev'] = sorted({name for group in ('sim', 'scale', 'onnx', 'foundation', 'test',
+                                                  'lint')
                         for name in EXTRAS[group]})
 
 

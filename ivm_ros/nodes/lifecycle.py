@@ -225,6 +225,7 @@ class IvmNode(LifecycleNode):
                          f'give each its own name with -r __node:=NAME')
             self.get_logger().warning(wrong[-1], throttle_duration_sec=QUIET)
         info = self._masker.info if self._masker is not None else {}
+        wrong.append(info.get('trouble', ''))
         report = self._stats.report()
         health = Health(
             self._phase, self._error, self._stream.topic if self._stream is not None else '',
