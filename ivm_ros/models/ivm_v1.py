@@ -16,7 +16,7 @@ The paper's own model, IVM-V1.0: LLaVA-1.5-7B with LoRA, SAM ViT-H's encoder, a 
 
 Weights: `llava-hf/llava-1.5-7b-hf` (14.1 GB; Llama 2 Community Licence), `facebook/sam-vit-huge`
 (2.6 GB; Apache-2.0), `2toINF/IVM` (`IVM-V1.0.bin`, 66.5 MB; see its page, the authors' code is
-Apache-2.0). Memory of the weights alone: 16 GB in bfloat16, 9 GB in int8, 6 GB in int4, 31 GB in
+Apache-2.0). Memory of the weights alone: 15 GB in bfloat16, 9 GB in int8, 6 GB in int4, 30 GB in
 float32 on a CPU. One pass a sentence, no words are generated.
 """
 
