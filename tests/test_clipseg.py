@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
-from transformers import AutoProcessor, CLIPSegForImageSegmentation
+from transformers import AutoProcessor, CLIPSegConfig, CLIPSegForImageSegmentation
 
 from ivm_ros.models.clipseg import make, phrases_of, write_tiny
 from ivm_ros.models.settings import MaskerConfig
@@ -81,3 +81,9 @@ def test_a_picture_with_several_sentences_is_encoded_once(generator):
     generator.generate([IMAGES[0], IMAGES[1], IMAGES[0]], SENTENCES)
     hook.remove()
     assert seen == [2]
+
+
+def test_parameters_and_memory_are_what_docstring_and_page_say():
+    with torch.device('meta'):
+        net = CLIPSegForImageSegmentation(CLIPSegConfig(use_complex_transposed_convolution=True))
+    assert round(sum(value.numel() for value in net.parameters()) / 1e6, 1) == 152.5

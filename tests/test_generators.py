@@ -15,15 +15,20 @@
 
 import logging
 from pathlib import Path
+import re
+import shutil
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from ivm_ros.annotate.experts import make_expert, Picture
 from ivm_ros.cli import main
 from ivm_ros.config import ConfigError
+from ivm_ros.data.shards import Row
 from ivm_ros.download import download, DownloadConfig
+from ivm_ros.language.grammar import GrammarParser
 from ivm_ros.masker import Masker, MaskerConfig, MemoryFullError
 from ivm_ros.models.memory import Careful
 from ivm_ros.models.pretrained import load_pretrained, WeightsError
@@ -124,7 +129,6 @@ def test_unknown_generators_and_combinations_are_refused():
 def test_names_that_old_files_have_too_many_are_no_difference(tiny, tmp_path):
     """Older releases of transformers saved constants that newer ones compute."""
     from safetensors.torch import load_file, save_file
-    import shutil
     from transformers import CLIPSegForImageSegmentation
 
     folder = shutil.copytree(tiny / 'clipseg' / 'clipseg', tmp_path / 'old')
@@ -136,6 +140,37 @@ def test_names_that_old_files_have_too_many_are_no_difference(tiny, tmp_path):
     save_file(arrays, folder / 'model.safetensors', {'format': 'pt'})
     with pytest.raises(WeightsError, match=r'1 arrays left over \(head\.weight\)'):
         load_pretrained(CLIPSegForImageSegmentation, folder)
+
+
+def test_the_generator_of_the_page_works_as_it_stands_there(tmp_path, monkeypatch):
+    page = (ROOT / 'docs' / 'generators.md').read_text()
+    code, = re.findall(r'```python\n(.*?)```', page, re.DOTALL)
+    assert len(code.splitlines()) <= 30
+    (tmp_path / 'colours_of_the_page.py').write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(GENERATORS, 'colours', 'colours_of_the_page')
+    image = np.full((60, 80, 3), 255, np.uint8)
+    image[:30, :40], image[30:, 40:] = (200, 40, 40), (40, 70, 200)
+    mask = Masker(MaskerConfig(generator='colours'))(image, 'take the red cube')
+    assert mask.target[:30, :40].min() > .99
+    assert mask.target[30:].max() < .01
+    assert mask.found > .99
+    assert mask.robot.shape == mask.target.shape
+
+
+def test_each_is_an_expert_of_annotation(tiny):
+    """Under its own name; `--weights` goes to the one that `--generator` names."""
+    sentence = GrammarParser().parse('put the duck on the plate')
+    row = Row('1', b'', sentence.instruction, 'plain', None, None, None, 'test', 'none')
+    expert = make_expert('clipseg-phrases', config(tiny, 'clipseg'))
+    candidates, = expert.propose([Picture(picture(), row)], [sentence])
+    assert [one.phrase.text for one in candidates] == ['the duck', 'the plate']
+    assert {one.expert for one in candidates} == {'clipseg-phrases'}
+    wanted = Masker(config(tiny, 'clipseg'))(picture(), 'the duck').target
+    assert np.array_equal(candidates[0].mask, wanted)
+    assert make_expert('compact', config(tiny, 'clipseg')).masker.info['generator'] == 'compact'
+    with pytest.raises(WeightsError, match='ivm download ivm_v1'):
+        make_expert('ivm_v1', config(tiny, 'clipseg'))
 
 
 class Gpu:

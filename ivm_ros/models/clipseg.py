@@ -14,7 +14,7 @@
 """
 CLIPSeg: a noun phrase in, a soft mask out (arXiv 2112.10003); the grammar gives the phrases.
 
-Weights: `CIDAS/clipseg-rd64-refined` (0.6 GB; Apache-2.0), 151 M parameters: 0.6 GB of memory in
+Weights: `CIDAS/clipseg-rd64-refined` (0.6 GB; Apache-2.0), 152.5 M parameters: 0.6 GB of memory in
 float32, 0.3 GB in bfloat16. It knows no relations: 'the cup left of the pan' is 'cup' to it. The
 union of what is acted on and where it goes becomes the target.
 """
