@@ -19,8 +19,8 @@ from typing import Annotated, Any
 
 from rich.console import Console
 from rich.table import Table
-import tyro
 from typing_extensions import Doc
+import tyro
 
 from ivm_ros.config import ConfigError, nearest
 from ivm_ros.models.pretrained import find_part, Part, WeightsError

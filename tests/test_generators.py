@@ -120,7 +120,7 @@ def test_each_states_memory_licence_and_weights_in_at_most_150_lines(name):
 
 
 def test_unknown_generators_and_combinations_are_refused():
-    with pytest.raises(ConfigError, match="got 'ivm-v1' .did you mean 'ivm_v1'"):
+    with pytest.raises(ConfigError, match=r"got 'ivm-v1' .did you mean 'ivm_v1'"):
         MaskerConfig(generator='ivm-v1')
     with pytest.raises(ConfigError, match='onnx computes the compact generator only'):
         MaskerConfig(generator='clipseg', runtime='onnx')
@@ -167,7 +167,7 @@ def test_each_is_an_expert_of_annotation(tiny):
     assert [one.phrase.text for one in candidates] == ['the duck', 'the plate']
     assert {one.expert for one in candidates} == {'clipseg-phrases'}
     wanted = Masker(config(tiny, 'clipseg'))(picture(), 'the duck').target
-    assert np.array_equal(candidates[0].mask, wanted)
+    assert np.abs(candidates[0].mask - wanted).max() < 1e-5
     assert make_expert('compact', config(tiny, 'clipseg')).masker.info['generator'] == 'compact'
     with pytest.raises(WeightsError, match='ivm download ivm_v1'):
         make_expert('ivm_v1', config(tiny, 'clipseg'))

@@ -29,9 +29,9 @@ from typing import Protocol
 import numpy as np
 
 from ivm_ros.annotate.noise import Noise, spoil
-from ivm_ros.language.parse import Parsed, Phrase, sentence_of
 from ivm_ros.config import ConfigError, from_dict, nearest
 from ivm_ros.data.shards import decode_mask, ROBOT, Row
+from ivm_ros.language.parse import Parsed, Phrase, sentence_of
 from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.models.settings import GENERATORS
 from ivm_ros.sample import Mask
