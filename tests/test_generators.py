@@ -17,6 +17,7 @@ import logging
 from pathlib import Path
 import re
 import shutil
+import sys
 
 import cv2
 import numpy as np
@@ -124,6 +125,14 @@ def test_unknown_generators_and_combinations_are_refused():
         MaskerConfig(generator='ivm-v1')
     with pytest.raises(ConfigError, match='onnx computes the compact generator only'):
         MaskerConfig(generator='clipseg', runtime='onnx')
+
+
+@pytest.mark.parametrize(('package', 'precision'), [('peft', 'auto'), ('bitsandbytes', 'int8')])
+def test_a_package_that_is_not_installed_is_named(tiny, monkeypatch, package, precision):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(WeightsError, match=f'needs the package {package}; pip install '
+                                           r'"ivm_ros\[foundation\]"'):
+        Masker(config(tiny, 'ivm_v1', precision=precision))
 
 
 def test_names_that_old_files_have_too_many_are_no_difference(tiny, tmp_path):

@@ -113,7 +113,8 @@ def _numbers(config: MaskerConfig, device: torch.device) -> dict[str, Any]:
     for package in ('bitsandbytes', 'accelerate'):
         need(package, f'precision {config.precision}')
     compute = dtype_of(config, device)
-    return {'dtype': compute, 'device_map': {'': device},
+    place = torch.cuda.current_device() if device.type == 'cuda' else device
+    return {'dtype': compute, 'device_map': {'': place},
             'quantization_config': BitsAndBytesConfig(
                 load_in_8bit=config.precision == 'int8', load_in_4bit=config.precision == 'int4',
                 bnb_4bit_quant_type='nf4', bnb_4bit_compute_dtype=compute,

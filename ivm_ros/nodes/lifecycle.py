@@ -111,6 +111,8 @@ class IvmNode(LifecycleNode):
         info = self._masker.info
         self.get_logger().info(f'model loaded: {info["generator"]} on {info["device"]}, '
                                f'{info["threads"]} thread(s), weights {info["weights"]}')
+        if 'keys' in info:  # which arrays of other people's weights went where
+            self.get_logger().info(f'weights: {info["keys"]}')
         self.get_logger().info('inactive: nothing is masked or published until activated')
         return DONE
 

@@ -43,6 +43,7 @@ def test_the_node_masks_with_each(graph, name, tmp_path):
     program = graph.start(MODULE, instruction='pick up the red mug', found_threshold=0.0, **config)
     program.wait_for(f'model loaded: {name} on cpu')
     program.wait_for('active: /image')
+    assert ('none missing, none left over' in program.text()) == (name == 'ivm_v1')
     masks = {plane: graph.listen(Image, plane) for plane in ('mask', 'robot_mask')}
     health = graph.listen(DiagnosticArray, '/diagnostics')
     camera = graph.speak(Image, 'image')
