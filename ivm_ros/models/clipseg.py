@@ -134,7 +134,7 @@ def write_tiny(folder: Path, seed: int = 0) -> None:
             'num_hidden_layers': 3}
     with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(seed)
-        net = CLIPSegForImageSegmentation(CLIPSegConfig(
+        net: Any = CLIPSegForImageSegmentation(CLIPSegConfig(
             text_config={**size, 'vocab_size': len(tokenizer), 'eos_token_id': 2,
                          'bos_token_id': 1, 'pad_token_id': 3, 'initializer_range': .3},
             vision_config={**size, 'image_size': 64, 'patch_size': 16, 'initializer_range': .1},
