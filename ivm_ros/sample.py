@@ -82,6 +82,7 @@ class Batch:
         images (torch.Tensor): float32 [I, 3, h, w], normalised by ImageNet's mean and deviation.
         tokens (torch.Tensor): float32 [B, T, 768], states of the frozen sentence encoder.
         token_mask (torch.Tensor): bool [B, T], True where there is a token.
+        forgotten (torch.Tensor): bool [B, T], tokens known only by what they may name.
         image_index (torch.Tensor): int64 [B], which of the I images the sentence is about.
         target (torch.Tensor): float32 [B, h/2, w/2] in [0, 1], at the stride of the logits.
         robot (torch.Tensor): float32 [I, h/2, w/2] in [0, 1].
@@ -102,6 +103,7 @@ class Batch:
     images: torch.Tensor
     tokens: torch.Tensor
     token_mask: torch.Tensor
+    forgotten: torch.Tensor
     image_index: torch.Tensor
     target: torch.Tensor
     robot: torch.Tensor

@@ -138,6 +138,22 @@ install_gl() {
         >"$venv/apt.log" 2>&1 || { tail -n 5 "$venv/apt.log" >&2; fail "apt-get failed"; }
 }
 
+# One test drives a page in Chromium, and says why it is skipped where there is none. Ubuntu's
+# package is a snap, which containers do not run, so it is Debian's that is looked for.
+install_browser() {
+    command -v chromedriver >/dev/null && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        apt-get update -qq >/dev/null 2>&1 || true
+    fi
+    if [ "$(id -u)" = 0 ] && apt-cache show chromium-driver >/dev/null 2>&1; then
+        step "Chromium for the test of the audit page: apt-get install chromium chromium-driver"
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+            chromium chromium-driver >"$venv/apt-browser.log" 2>&1 && return
+    fi
+    step "No Chromium here, so tests/test_audit_page.py will be skipped; on Debian \
+apt-get install chromium chromium-driver brings it"
+}
+
 if [ -e "$venv/.ivm_foundation" ] && [ "$(stamp .ivm_foundation)" != "$foundation" ]; then
     step "Python or the place of this folder changed: making $venv anew"
     rm -rf "$venv"
@@ -159,5 +175,6 @@ if ! "$venv/bin/python" -m ivm_sim.gl >/dev/null 2>&1; then
     [ -n "${MUJOCO_GL:-}" ] || install_gl
     "$venv/bin/python" -m ivm_sim.gl >/dev/null || exit 1
 fi
+install_browser
 echo "$content" >"$venv/.ivm_content"
 step "Set-up done in $((SECONDS - started)) s: $venv"

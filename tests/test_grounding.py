@@ -29,6 +29,7 @@ from ivm_ros.evaluate.metrics import fit_of
 from ivm_ros.evaluate.proposals import evaluate_proposals, ProposalsConfig
 from ivm_ros.evaluate.references import hsv_words, keep_all
 from ivm_ros.evaluate.splits import evaluate_splits, SplitsConfig
+from ivm_ros.evaluate.words import evaluate_words, WordsConfig
 from ivm_ros.models.checkpoint import load_checkpoint, save_checkpoint
 from ivm_ros.models.compact import CompactConfig, CompactNet
 from ivm_ros.models.text import file_hash, find_text_encoder
@@ -163,6 +164,18 @@ def test_data_must_be_named_and_labelled(tmp_path):
     write_info(tmp_path, {'seed': 900_000})
     with pytest.raises(DatasetError, match='1-1-0 has no mask'):
         main(GroundingConfig(str(tmp_path), weights=''))
+
+
+def test_words_never_said_lie_near_what_they_mean(tmp_path, capsys):
+    """The weights that ship keep what the sentence encoder knows of words."""
+    path = tmp_path / 'words.json'
+    assert evaluate_words(WordsConfig(json=str(path))) == 0
+    figures = json.loads(path.read_text())
+    assert figures['words'] > 400 and 'words never said' in capsys.readouterr().out
+    for space in ('generator', 'encoder'):
+        row = figures[space]
+        assert row['first'] <= row['first_five'] and row['first'] <= row['first_of'] <= 1
+    assert figures['generator']['first_of'] > figures['encoder']['first_of'] - .02 > .8
 
 
 def test_the_best_choice_is_never_much_worse_than_the_chooser(toy_dataset, tmp_path, capsys):

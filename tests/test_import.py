@@ -23,7 +23,9 @@ from pycocotools import mask as rle
 import pytest
 
 from ivm_ros.cli import main
+from ivm_ros.config import ConfigError
 from ivm_ros.data.coco import Coco, load_plain, Refer
+from ivm_ros.data.importer import import_dataset, ImportConfig
 from ivm_ros.data.ivm_mix import IvmMix, normalise_mask
 from ivm_ros.data.loader import Batches, Scenes
 from ivm_ros.data.shards import DatasetError, decode_image, decode_mask, read_info, read_rows
@@ -162,8 +164,8 @@ def refs() -> list[dict]:
 
 
 def test_categories_are_asked_for_by_name_in_singular_and_plural(coco):
-    item = Coco(coco, str(coco.parent))[0]
-    assert len(Coco(coco, str(coco.parent))) == 1  # the other picture has no annotation
+    item = Coco(coco, str(coco.parent), True)[0]
+    assert len(Coco(coco, str(coco.parent), True)) == 1  # the other picture has no annotation
     labels = {label.instructions[0]: label.mask > 0 for label in item.labels}
     assert set(labels) == {'the knives', 'the dining tables'}
     assert np.abs(labels['the knives'].sum() - disc(40, 40).sum() - disc(40, 110).sum()) < 220
@@ -213,7 +215,7 @@ def test_a_pickle_that_calls_anything_is_refused(coco, capsys):
     (lambda told: told.pop('images'), 'no COCO instance file'),
     (lambda told: told['annotations'][0].update(segmentation=[['x']]), 'neither polygons nor RLE'),
     (lambda told: told['images'][0].update(file_name='../../etc/passwd'), 'leads out'),
-    (lambda told: told['images'][0].update(file_name='lost.jpg'), 'does not hold it'),
+    (lambda told: told['images'][0].update(file_name='lost.jpg'), 'lost.jpg is not in'),
     (lambda told: told['images'][0].update(height=50), 'its mask is'),
     (lambda told: told['annotations'][0].update(category_id=77), 'no COCO instance file')])
 def test_broken_files_are_named(coco, change, said):
@@ -223,14 +225,34 @@ def test_broken_files_are_named(coco, change, said):
         told['annotations'] = told['annotations'][1:]
     coco.write_text(json.dumps(told))
     with pytest.raises(DatasetError, match=said):
-        Coco(coco, str(coco.parent))[0]
+        Coco(coco, str(coco.parent), True)[0]
 
 
 def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
     (tmp_path / 'x.json').write_text('{}')
     assert main(['data', 'import', '--source', str(tmp_path / 'x.json'), '--layout', 'coco',
-                 '--out', str(tmp_path / 'o')]) == 2
+                 '--by', 'people', '--out', str(tmp_path / 'o')]) == 2
     assert 'no COCO instance file' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(['data', 'import', '--source', '/nowhere', '--layout', 'coco', '--out', 'o'])
     assert 'is no file' in capsys.readouterr().err
+
+
+def test_only_masks_by_people_are_marked_human_and_coco_does_not_say_who_made_its(coco, tmp_path):
+    with pytest.raises(ConfigError, match='wanted --by people or --by machine'):
+        ImportConfig(str(coco), str(tmp_path / 'o'), 'coco')
+    for by, human in (('people', True), ('machine', False)):
+        out = tmp_path / by
+        import_dataset(ImportConfig(str(coco), str(out), 'coco', by=by))
+        assert {(row.is_human, row.annotator) for row in read_rows(out)} == {
+            (human, 'person' if human else 'machine')}
+
+
+def test_ivm_mix_says_who_made_its_masks_unless_told(mix):
+    other = mix.parents[1] / 'RobotMachineData' / 'robot.jsonl'
+    other.parent.mkdir()
+    other.write_text(mix.read_text())
+    for name in ('img_a1.jpg', 'mask_a1.jpg'):
+        (other.parent / name).write_bytes((mix.parent / name).read_bytes())
+    assert IvmMix(mix)[0].is_human and not IvmMix(mix, is_human=False)[0].is_human
+    assert not IvmMix(other)[0].is_human and IvmMix(other, is_human=True)[0].is_human

@@ -31,7 +31,9 @@ from ivm_ros.models.backbone import (
 from ivm_ros.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, SHIPPED
 from ivm_ros.models.compact import CompactConfig, CompactNet, FAINT
 from ivm_ros.models.pixels import normalise
-from ivm_ros.models.text import file_hash, find_text_encoder, TextEncoder, TextEncoderError
+from ivm_ros.models.sentence_store import SentenceStore, StoreError
+from ivm_ros.models.text import (
+    DIM, file_hash, find_text_encoder, TextEncoder, TextEncoderError)
 
 SMALL = CompactConfig(height=64, width=96, dim=32, depth=1, heads=2)
 
@@ -92,8 +94,8 @@ def test_imagenet_weights_are_found_loaded_and_checked(tmp_path):
 def test_shapes_and_strides(encoder):
     net = CompactNet(SMALL).eval()
     result = predict(net, encoder, torch.randn(2, 3, 64, 96), ['a', 'b c', 'd e f'], [0, 1, 1])
-    assert result.target.shape == (3, 32, 48)
-    assert result.robot.shape == (2, 32, 48)
+    assert result.target.shape == (3, 64, 96)
+    assert result.robot.shape == (2, 64, 96)
     assert result.found.shape == (3,)
 
 
@@ -199,6 +201,29 @@ def test_a_known_sentence_costs_nothing(encoder):
     assert (time.perf_counter() - started) / 100 < 1e-3
 
 
+def test_kept_sentences_are_read_and_not_encoded_again(tmp_path, encoder):
+    first = TextEncoder(kept=str(tmp_path))
+    said = ['take the mug', 'where is the plate?']
+    states, mask = first(said)
+    assert torch.allclose(states, encoder(said)[0], atol=2e-2, rtol=1e-3)
+    second = TextEncoder(kept=str(tmp_path))
+    del second._model  # what is kept needs no encoder
+    again, same = second(said[::-1])
+    assert torch.equal(again, states.flip(0)) and torch.equal(same, mask.flip(0))
+    with pytest.raises(AttributeError):
+        second(['a sentence that nobody kept'])
+    store = SentenceStore(next(tmp_path.glob('*.sqlite')), DIM)
+    assert len(store) == 2 and len(store.get([str(number) for number in range(2000)])) == 0
+
+
+def test_what_is_no_store_is_refused(tmp_path):
+    (tmp_path / 'x.sqlite').write_text('picture of a cat' * 100)
+    with pytest.raises(StoreError, match=r'x\.sqlite: no file of encoded sentences'):
+        SentenceStore(tmp_path / 'x.sqlite', DIM)
+    with pytest.raises(StoreError, match='choose another folder'):
+        SentenceStore(tmp_path / 'x.sqlite' / 'under_a_file.sqlite', DIM)
+
+
 def test_states_tell_left_from_right(encoder):
     left, right = encoder.encode(['left of the bowl', 'right of the bowl'])
     assert torch.nn.functional.cosine_similarity(left[1], right[1], 0) < 0.9
@@ -265,8 +290,8 @@ def test_weights_of_another_shape_name_the_array(checkpoint):
 @pytest.mark.parametrize(('text', 'message'), [
     ('not json', 'is not JSON'), ('[]', 'wanted a JSON object'),
     ('{"generator": "huge"}', "got 'huge'"),
-    ('{"generator": "compact", "format": 1}', 'wanted format 3, got 1: .* train anew'),
-    ('{"generator": "compact", "format": 3, "config": {"dimm": 3}}', "did you mean 'dim'")])
+    ('{"generator": "compact", "format": 1}', 'wanted format 4, got 1: .* train anew'),
+    ('{"generator": "compact", "format": 4, "config": {"dimm": 3}}', "did you mean 'dim'")])
 def test_a_spoiled_description_is_refused(checkpoint, text, message):
     checkpoint.with_suffix('.json').write_text(text)
     with pytest.raises(CheckpointError, match=message):

@@ -57,7 +57,7 @@ def test_what_is_seen_belongs_together(seen):
 
 def test_a_new_pupil_knows_nothing_and_the_truth_is_the_truth(seen):
     torch.manual_seed(0)
-    assert true_iou(Pupil(seen.features.shape[2]), seen).mean() < .3
+    assert true_iou(Pupil(seen), seen).mean() < .3
 
 
 @pytest.mark.slow

@@ -17,20 +17,24 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.models.chooser import Choice
 from ivm_ros.models.compact import at_least_one, CompactConfig, CompactNet, paint
-from ivm_ros.models.proposals import basis, draw, Proposals, Proposer, RADIUS, top_cells
+from ivm_ros.models.outlines import (
+    BASIS, basis, draw, FINE, HINGES, OUTLINE, Outliner, PARTS, RADIUS)
+from ivm_ros.models.proposals import Proposals, Proposer, top_cells
 
 SMALL = CompactConfig(height=64, width=96, dim=32, depth=2, heads=2, proposals=6)
 
 
 def proposals_of(filters: torch.Tensor, pixels: torch.Tensor) -> Proposals:
-    """Make proposals of which only the masks matter, without windows."""
-    nothing = torch.zeros(1)
-    windows = filters.new_zeros(*filters.shape[:2], 6)
+    """Make proposals of which only the masks matter, without windows and hinges."""
+    nothing, channels = torch.zeros(1), filters.shape[2]
     curves = torch.zeros(6, *pixels.shape[2:])
-    return Proposals(nothing, nothing, filters, windows, pixels, curves, *[nothing] * 4)
+    outlines = F.pad(filters, (0, OUTLINE - channels))
+    pixels = F.pad(pixels, (0, 0, 0, 0, 0, FINE - channels))
+    return Proposals(nothing, nothing, outlines, pixels, curves, *[nothing] * 4)
 
 
 def test_peaks_come_best_first_and_wanted_cells_before_them():
@@ -59,15 +63,50 @@ def test_basis_is_in_picture_heights_from_the_middle():
 
 def test_a_new_window_is_a_disc_around_its_centre():
     """Before training a mask crosses zero at `RADIUS` around the cell that proposed it."""
-    proposer = Proposer(192, 256, 4, 32)
+    outliner = Outliner(96, 24, 32)
     cells = torch.tensor([[8 * 32 + 16]])  # row 8, column 16 of 24 x 32: 8.5 and 16.5 cells
-    windows = proposer._windows(torch.zeros(1, 1, 96), cells)
-    logits = draw(torch.zeros(1, 1, 16), windows, torch.zeros(1, 16, 96, 128), proposer.halves)
+    with torch.no_grad():
+        outline = outliner(torch.zeros(1, 1, 96), cells)
+    logits = draw(outline, torch.zeros(1, FINE, 96, 128), basis(96, 128))
     inside = logits[0, 0] > 0
     assert inside.sum().item() == pytest.approx(math.pi * (RADIUS * 96) ** 2, rel=.05)
     rows, columns = torch.nonzero(inside, as_tuple=True)
     assert rows.float().mean().item() == pytest.approx(8.5 * 4 - .5, abs=.1)
     assert columns.float().mean().item() == pytest.approx(16.5 * 4 - .5, abs=.1)
+
+
+def test_hinges_bend_around_the_centre_of_the_thing():
+    """Two hinges of opposite slope along x: a mask that rises to both sides of its centre."""
+    outliner = Outliner(96, 24, 32)
+    cells = torch.tensor([[8 * 32 + 16]])
+    last = outliner.hinges[2]
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.zero_()
+        slopes = last.bias[:-HINGES].view(HINGES, FINE + 3)
+        slopes[0, FINE + 1], slopes[1, FINE + 1] = 1, -1
+        last.bias[-HINGES:] = 1
+        outline = outliner(torch.zeros(1, 1, 96), cells)
+        flat = outline.clone()
+        flat[..., -HINGES:] = 0
+        curves, pixels = basis(96, 128), torch.zeros(1, FINE, 96, 128)
+        added = (draw(outline, pixels, curves) - draw(flat, pixels, curves))[0, 0]
+    x = curves[1] - (16.5 * 8 / 192 - 256 / 192 / 2)  # from the centre, picture heights
+    assert torch.allclose(added, x.abs() / RADIUS, atol=1e-4)
+
+
+def test_hinges_say_either_or():
+    """No filter can say 'the first feature or the second, but not both'."""
+    pixels = torch.zeros(1, FINE, 1, 4)
+    pixels[0, 0], pixels[0, 1] = torch.tensor([0., 1, 0, 1]), torch.tensor([0., 0, 1, 1])
+    bends = torch.zeros(HINGES, FINE + 3)
+    bends[0, 0] = bends[0, 1] = bends[1, 0] = bends[1, 1] = 1
+    bends[1, FINE] = -1  # only above one
+    sums = torch.zeros(HINGES)
+    sums[0], sums[1] = 1, -2
+    outline = torch.cat((torch.zeros(FINE + BASIS), bends.flatten(), sums))[None, None]
+    assert outline.shape[2] == OUTLINE == sum(PARTS)
+    assert draw(outline, pixels, basis(1, 4)).flatten().tolist() == [0, 1, 1, 0]
 
 
 def test_places_of_a_rectangle_by_hand():
@@ -117,7 +156,7 @@ def test_opposite_words_prefer_opposite_places():
     given = torch.ones(2, 1, dtype=torch.bool)
     places = torch.randn(1, 4, 7)
     nothing = torch.zeros(1)
-    shown = Proposals(*[nothing] * 7, torch.zeros(1, 4, 32), places, torch.zeros(1, 4, 4, 8))
+    shown = Proposals(*[nothing] * 6, torch.zeros(1, 4, 32), places, torch.zeros(1, 4, 4, 8))
     index = torch.tensor([0, 0])
     with torch.no_grad():
         before = chooser(shown, chooser.listen(words, given), index).meant

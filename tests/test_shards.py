@@ -33,6 +33,7 @@ def test_rows_come_back_as_written(tmp_path):
     rows = [ROW, replace(ROW, id='7-0000001-1', mask=None, found=None, is_human=True, score=.25)]
     write_shard(tmp_path / 'shard-00000.parquet', rows)
     assert list(read_rows(tmp_path)) == rows
+    assert read_shard(tmp_path / 'shard-00000.parquet', {'7-0000001-1', 'other'}) == rows[1:]
     assert ROW.image_id == '7-0000001'
 
 

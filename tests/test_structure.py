@@ -50,10 +50,11 @@ MAY_IMPORT = {
     'models': GROUND | {'image', 'language'},
     'masker': GROUND | {'image', 'deploy', 'models'},
     'data': GROUND | {'pixel_formats', 'image', 'language', 'work'},
+    'audit': GROUND | {'data'},
     'annotate': GROUND | {'image', 'language', 'work', 'data', 'masker', 'models'},
     'train': GROUND | {'image', 'models', 'data', 'language'},
     'study': GROUND | {'image', 'work', 'models', 'data', 'annotate', 'train'},
-    'evaluate': GROUND | {'image', 'draw', 'deploy', 'models', 'data', 'masker'},
+    'evaluate': GROUND | {'image', 'draw', 'deploy', 'language', 'models', 'data', 'masker'},
     'nodes': GROUND | {'pixel_formats', 'image', 'draw', 'deploy', 'masker', 'episode_bag',
                        'recording'},
 }

@@ -26,12 +26,13 @@ from safetensors.torch import load_file
 import torch
 
 from ivm_ros.config import ConfigError
+from ivm_ros.data.augment import AugmentConfig
 from ivm_ros.data.loader import Batches, scene_arrays, Scenes
 from ivm_ros.data.shards import DatasetError, decode_image, read_rows, write_info
 from ivm_ros.image import letterbox_of
 from ivm_ros.models.compact import CompactConfig, CompactNet
-from ivm_ros.models.text import TextEncoder
-from ivm_ros.train.batch import to_batch, words_of
+from ivm_ros.models.text import TextEncoder, words_of
+from ivm_ros.train.batch import to_batch
 from ivm_ros.train.learner import Learner
 from ivm_ros.train.loop import rate_at, train, TrainConfig
 from ivm_ros.train.losses import (
@@ -137,7 +138,49 @@ def test_images_without_labels_teach_masks_only(toy_dataset, encoder):
     assert terms['bce'].all() and terms['dice'].all()
     sum(terms.values()).sum().backward()
     assert learner.net.chooser.meant.weight.grad.any()
-    assert learner.net.proposer.filter.weight.grad.any()
+    assert learner.net.proposer.outline.filter.weight.grad.any()
+
+
+def test_masks_of_centres_are_judged_first(toy_dataset, encoder):
+    """Every labelled thing has its mask judged, though not every proposal on it has."""
+    batch = batch_of(toy_dataset, encoder)
+    answers = Learner(CompactNet(SMALL), words_of(WORDS, encoder))(batch)
+    centres = (batch.heat == 1).flatten(1)
+    cells = answers.proposals.cells.gather(1, answers.things)
+    assert answers.things.shape == answers.masks.shape[:2]
+    assert answers.things.shape[1] == centres.sum(1).max() < answers.proposals.cells.shape[1]
+    assert torch.equal(centres.gather(1, cells).sum(1), centres.sum(1))
+
+
+def test_words_keep_what_the_encoder_knows_of_them(toy_dataset, encoder):
+    """Training leaves the space of names alone; words that mean the same are near in it."""
+    from ivm_ros.train.loop import train_step
+    from ivm_ros.train.state import new_run
+
+    settings = config(toy_dataset, toy_dataset / 'unused_too')
+    run = new_run(settings, encoder, torch.device('cpu'), WORDS)
+    chooser = run.net.chooser
+    before = chooser.naming.weight.clone()
+    train_step(run, run.learner, batch_of(toy_dataset, encoder), settings)
+    assert torch.equal(before, chooser.naming.weight)
+    said = words_of(('sofa', 'automobile', 'spectacles', 'hatchet'), encoder)  # none in any label
+    kinds = words_of(('couch', 'car', 'glasses', 'axe'), encoder)
+    likeness = chooser.name(said) @ chooser.name(kinds).T
+    assert likeness.argmax(1).tolist() == [0, 1, 2, 3]
+
+
+def test_a_forgotten_word_is_known_by_its_name_only(toy_dataset, encoder):
+    always = AugmentConfig(shrink=0, gain=0, balance=0, gamma=0, noise=0, blur=0, motion=0,
+                           jpeg=0, smallest=1, forget=1)
+    batch, plain = (batch_of(toy_dataset, encoder, augment=augment) for augment in (always, None))
+    assert batch.forgotten.all() and not plain.forgotten.any()
+    assert batch.forgotten.shape == batch.token_mask.shape
+    chooser = CompactNet(SMALL).chooser
+    heard = chooser.listen(batch.tokens, batch.token_mask, batch.forgotten)
+    assert (heard.words == chooser.kinds[0]).all()
+    assert torch.equal(heard.names, chooser.name(batch.tokens))
+    half = batch_of(toy_dataset, encoder, augment=replace(always, forget=.5)).forgotten
+    assert .3 < half.float().mean() < .7
 
 
 def test_learning_rate_warms_up_and_falls():
@@ -171,7 +214,7 @@ def test_margins_are_those_with_the_best_overlap(toy_dataset, encoder):
         chosen['pixels'], chosen['things'], chosen['sharpness']])
     assert chosen['pixels'] in PIXELS and chosen['things'] in THINGS
     assert all(torch.equal(before[name], value) for name, value in net.named_parameters())
-    net.proposer.window.bias.data[5] += 1.2  # masks wider by as much: the margin is less
+    net.proposer.outline.window.bias.data[5] += 1.2  # masks wider by as much: the margin is less
     again = tune_margins(net, encoder, Scenes([toy_dataset]), 4, 2)
     assert again['pixels'] <= chosen['pixels'] and again['iou'] >= chosen['iou'] - .05
 

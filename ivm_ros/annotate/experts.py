@@ -30,7 +30,7 @@ import numpy as np
 
 from ivm_ros.annotate.noise import Noise, spoil
 from ivm_ros.config import ConfigError, from_dict, nearest
-from ivm_ros.data.shards import decode_mask, ROBOT, Row
+from ivm_ros.data.shards import decode_labels, decode_mask, ROBOT, Row
 from ivm_ros.language.parse import Parsed, Phrase, sentence_of
 from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.models.settings import GENERATORS
@@ -182,7 +182,7 @@ class Noisy:
 
     def _one(self, truth: np.ndarray, row: Row, phrase: Phrase) -> Candidate:
         inside = truth > 127
-        labels = inside.astype(np.uint8) if row.labels is None else decode_mask(row.labels)
+        labels = inside.astype(np.uint8) if row.labels is None else decode_labels(row.labels)
         targets = [int(label) for label in np.unique(labels[inside]) if label not in (0, ROBOT)]
         digest = int.from_bytes(sha256(row.id.encode()).digest()[:8], 'big')
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, digest]))

@@ -176,5 +176,5 @@ def _count(out: Path, paths: list[Path]) -> dict[str, Any]:
 def open_columns(path: Path) -> list[dict[str, Any]]:
     """Read what is counted of a shard."""
     names = ['kind', 'found', 'is_human', 'score']
-    rows: list[dict[str, Any]] = open_table(path, names).select(names).to_pylist()
+    rows: list[dict[str, Any]] = open_table(path, names, only=True).to_pylist()
     return rows

@@ -41,6 +41,9 @@ class AugmentConfig:
     smallest: Annotated[float, Range(0.3, 1), Doc('Images shrink to this at least.')] = 0.8
     shrink: Annotated[float, Range(0, 1), Doc('Share of images that are shrunk.')] = 0.25
 
+    forget: Annotated[float, Range(0, 1), Doc(
+        'Share of words of which only what they may name is heard.')] = 0.0
+
     def __post_init__(self) -> None:
         """Check ranges."""
         check(self)

@@ -28,9 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from ivm_ros.data.labelled import Label, Labelled
-from ivm_ros.data.shards import DatasetError
-from ivm_ros.language.words import plural_of
+from ivm_ros.data.labelled import asked, Label, Labelled, picture_inside
+from ivm_ros.data.shards import DatasetError, MaskError
 
 
 class _Plain(pickle.Unpickler):
@@ -64,13 +63,16 @@ class Coco:
     Args:
         path: The .json file.
         images: Folder of the pictures.
+        is_human: People made the masks; the file does not say.
+        sentence: What asks for a category, as of `labelled.asked`.
 
     Raises:
         DatasetError: The file is not of that format.
     """
 
-    def __init__(self, path: Path, images: str) -> None:
+    def __init__(self, path: Path, images: str, is_human: bool, sentence: str = '') -> None:
         self.path, self._folder = path, Path(images)
+        self._is_human, self._sentence = is_human, sentence
         self._images, self._names, of_image = _read(path)
         self._of_image = {key: found for key, found in of_image.items() if key in self._images}
         self._keys = sorted(self._of_image)
@@ -90,13 +92,15 @@ class Coco:
         labels = []
         for category, members in groups.items():
             name = self._names[category]
-            crowd = any(member.get('iscrowd') for member in members)
-            text = plural_of(name) if len(members) > 1 or crowd else name
+            # CVAT calls every mask drawn with the brush a crowd; its own have `attributes`.
+            crowd = any(member.get('iscrowd') and 'attributes' not in member
+                        for member in members)
+            text, kind = asked(name, len(members) > 1 or crowd, self._sentence)
             mask = np.zeros((info['height'], info['width']), np.uint8)
             for member in members:
                 mask |= mask_of(member, info)
-            labels.append(Label((f'the {text}',), mask, 'all' if text != name else 'plain'))
-        return _labelled(self.path, self._folder, info, labels)
+            labels.append(Label((text,), mask, kind))
+        return _labelled(self.path, self._folder, info, labels, self._is_human)
 
 
 class Refer:
@@ -108,13 +112,15 @@ class Refer:
         instances: The .json file of instances.
         images: Folder of the pictures.
         split: Only refs of this split ('train', 'val', 'testA', ...); '' for all.
+        is_human: People made the masks.
 
     Raises:
         DatasetError: A file is not of its format.
     """
 
-    def __init__(self, refs: Path, instances: Path, images: str, split: str = '') -> None:
-        self.path, self._folder = refs, Path(images)
+    def __init__(self, refs: Path, instances: Path, images: str, split: str = '',
+                 is_human: bool = True) -> None:
+        self.path, self._folder, self._is_human = refs, Path(images), is_human
         self._images, _, of_image = _read(instances)
         self._annotations = {a['id']: a for found in of_image.values() for a in found}
         self._refs: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -143,7 +149,7 @@ class Refer:
         labels = [Label(tuple(str(sentence['sent']) for sentence in ref['sentences']),
                         mask_of(self._annotations[ref['ann_id']], info), 'refer')
                   for ref in self._refs[self._keys[index]]]
-        return _labelled(self.path, self._folder, info, labels)
+        return _labelled(self.path, self._folder, info, labels, self._is_human)
 
 
 def mask_of(annotation: dict[str, Any], info: dict[str, Any]) -> np.ndarray:
@@ -151,12 +157,15 @@ def mask_of(annotation: dict[str, Any], info: dict[str, Any]) -> np.ndarray:
     Decode polygons or RLE; uint8 [height, width], 255 inside.
 
     Raises:
-        DatasetError: It is neither, or of another size.
+        MaskError: It is neither, or of another size.
     """
     from pycocotools import mask as rle
 
     shape = info['height'], info['width']
     outline = annotation['segmentation']
+    if not outline:
+        raise MaskError(f'annotation {annotation.get("id")} is a box or points without an '
+                        'outline; draw it as polygon or mask, or take it out')
     try:
         if isinstance(outline, list):
             coded = rle.merge(rle.frPyObjects(outline, *shape))
@@ -166,11 +175,11 @@ def mask_of(annotation: dict[str, Any], info: dict[str, Any]) -> np.ndarray:
             coded = outline
         inside: np.ndarray = rle.decode(coded)
     except Exception as error:  # pycocotools raises bare ones
-        raise DatasetError(f'annotation {annotation.get("id")}: neither polygons nor RLE '
-                           f'({error!r})') from error
+        raise MaskError(f'annotation {annotation.get("id")}: neither polygons nor RLE '
+                        f'({error!r})') from error
     if inside.shape != shape:
-        raise DatasetError(f'annotation {annotation.get("id")}: its mask is {inside.shape}, the '
-                           f'picture {shape}')
+        raise MaskError(f'annotation {annotation.get("id")}: its mask is {inside.shape}, the '
+                        f'picture {shape}')
     return inside * np.uint8(255)
 
 
@@ -192,11 +201,8 @@ def _read(path: Path) -> tuple[dict[int, dict[str, Any]], dict[int, str],
     return images, names, of_image
 
 
-def _labelled(path: Path, folder: Path, info: dict[str, Any], labels: list[Label]) -> Labelled:
-    image = (folder / info['file_name']).resolve()
-    if not image.is_relative_to(folder.resolve()):
-        raise DatasetError(f'{info["file_name"]!r} leads out of {folder}')
-    if not image.is_file():
-        raise DatasetError(f'{path} names {info["file_name"]}, and {folder} does not hold it')
-    return Labelled(info['file_name'], image.read_bytes(), tuple(labels), True,
+def _labelled(path: Path, folder: Path, info: dict[str, Any], labels: list[Label],
+              is_human: bool) -> Labelled:
+    image = picture_inside(folder, str(info['file_name']))
+    return Labelled(info['file_name'], image.read_bytes(), tuple(labels), is_human,
                     f'coco/{path.stem}', {'image_id': info['id']})

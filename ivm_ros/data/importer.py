@@ -22,23 +22,37 @@ from typing import Annotated, Literal
 from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.data.coco import Coco, Refer
 from ivm_ros.data.ivm_mix import IvmMix
+from ivm_ros.data.label_studio import LabelStudio
 from ivm_ros.data.labelled import Collection, rows_of
+from ivm_ros.data.labelme import Labelme
+from ivm_ros.data.png_folders import PngFolder
 from ivm_ros.data.shards import DatasetError, Row
 from ivm_ros.data.writer import Plan, write_scenes
 
 
 @dataclass(frozen=True)
 class ImportConfig:
-    """Turn IVM-Mix-1M, COCO or RefCOCO files into a dataset, or go on with what is missing."""
+    """Turn somebody's labels into a dataset, or go on with what is missing."""
 
     source: Annotated[str, Doc(
-        'Its file: JSON lines of IVM-Mix-1M, instances_*.json of COCO, refs(*).p of RefCOCO.')]
+        'Its file: JSON lines of IVM-Mix-1M, instances_*.json of COCO, refs(*).p of RefCOCO. Its '
+        'folder: JSON files of labelme, PNG masks of CVAT, labelme2voc, Label Studio or any.')]
     out: Annotated[str, Doc('Folder to write; finished shards in it are kept.')]
-    layout: Annotated[Literal['ivm-mix', 'coco', 'refcoco'], Doc('Which of these it is.')]
-    images: Annotated[str, Doc('Folder of the pictures; empty: that of the file.')] = ''
+    layout: Annotated[Literal['ivm-mix', 'coco', 'refcoco', 'labelme', 'png'], Doc(
+        'Which of these it is.')]
+    by: Annotated[Literal['file', 'people', 'machine'], Doc(
+        'Who made the masks. file: as it says (IVM-Mix-1M) or is known (RefCOCO: people); of the '
+        'other layouts no file says, so you must.')] = 'file'
+    sentence: Annotated[str, Doc(
+        'What asks for a label, {} its name as it stands; empty: "the NAME" or, of several, "the '
+        'NAMES". Of PNG masks without names, all of the sentence.')] = ''
+    images: Annotated[str, Doc(
+        'Folder of the pictures; empty: that of the file, JPEGImages or images in a folder.')] = ''
     masks: Annotated[str, Doc('Folder of the masks of IVM-Mix; empty: that of the pictures.')] = ''
     instances: Annotated[str, Doc(
         'File of instances that RefCOCO refers to; empty: instances.json beside the refs.')] = ''
+    tasks: Annotated[str, Doc(
+        'JSON export of Label Studio that belongs to its PNG export.')] = ''
     split: Annotated[str, Doc('Only this split of RefCOCO; empty: all.')] = ''
     evaluation: Annotated[bool, Doc('For evaluation: training refuses it.')] = False
     pictures: Annotated[int, Range(0), Doc('Only the first so many; 0: all.')] = 0
@@ -46,10 +60,18 @@ class ImportConfig:
     workers: Annotated[int, Range(1), Doc('Processes that read.')] = 1
 
     def __post_init__(self) -> None:
-        """Check types and ranges."""
+        """Check types and ranges, that the source is there, and who made its masks."""
         check(self)
-        if not Path(self.source).is_file():
+        if self.layout in ('labelme', 'png'):
+            if not Path(self.source).is_dir():
+                raise ConfigError(f'ImportConfig.source: {self.source} is no folder; what comes '
+                                  'as .zip must be unpacked')
+        elif not Path(self.source).is_file():
             raise ConfigError(f'ImportConfig.source: {self.source} is no file')
+        if self.by == 'file' and self.layout not in ('ivm-mix', 'refcoco'):
+            raise ConfigError(f'ImportConfig.by: files of layout {self.layout} do not say who '
+                              'made their masks, and training trusts people; wanted --by people '
+                              'or --by machine')
 
 
 def import_dataset(config: ImportConfig) -> Path:
@@ -73,16 +95,32 @@ def import_dataset(config: ImportConfig) -> Path:
 def open_collection(config: ImportConfig) -> Collection:
     """Open the source, once a process."""
     source = Path(config.source)
+    images = config.images or str(source.parent)
+    human = config.by == 'people'
     try:
         if config.layout == 'ivm-mix':
-            return IvmMix(source, config.images, config.masks)
-        images = config.images or str(source.parent)
+            said = None if config.by == 'file' else human
+            return IvmMix(source, config.images, config.masks, said)
         if config.layout == 'coco':
-            return Coco(source, images)
+            return Coco(source, images, human, config.sentence)
+        if config.layout == 'labelme':
+            return Labelme(source, config.images, human, config.sentence)
+        if config.layout == 'png':
+            return _png(source, config, human)
         instances = Path(config.instances or source.parent / 'instances.json')
-        return Refer(source, instances, images, config.split)
+        return Refer(source, instances, images, config.split, config.by != 'machine')
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f'{source}: {error}') from error
+
+
+def _png(source: Path, config: ImportConfig, human: bool) -> Collection:
+    """Tell by its names what wrote a folder of PNG files."""
+    if not config.tasks and any(source.glob('task-*-annotation-*.png')):
+        raise DatasetError(f'{source} is of Label Studio, whose names do not say which picture '
+                           'they are of: export "JSON" too, and name it with --tasks')
+    if config.tasks:
+        return LabelStudio(source, Path(config.tasks), config.images, human, config.sentence)
+    return PngFolder(source, config.images, human, config.sentence)
 
 
 def _draw(config: ImportConfig, indices: Iterable[int]) -> Iterator[tuple[int, list[Row]]]:

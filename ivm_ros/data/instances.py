@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ivm_ros.data.shards import decode_mask, Row
+from ivm_ros.data.shards import decode_labels, Row
 from ivm_ros.image import Letterbox
 from ivm_ros.language.naming import names_for
 
@@ -50,7 +50,7 @@ def instance_arrays(rows: Sequence[Row], masks: Sequence[np.ndarray], box: Lette
     canvas = np.zeros(box.canvas, np.uint8)
     names = np.zeros((LABELS, len(vocabulary)), np.float32)
     roles = np.zeros((len(rows), len(ROLES), LABELS), np.float32)
-    labels = None if rows[0].labels is None else decode_mask(rows[0].labels)
+    labels = None if rows[0].labels is None else decode_labels(rows[0].labels)
     if labels is not None:
         things = {int(label): words for label, words in rows[0].extra.get('things', {}).items()}
         known = np.zeros(LABELS, np.uint8)

@@ -51,12 +51,14 @@ class IvmMix:
         path: Its .jsonl or .json file of lines.
         images: Folder of its pictures; '' for that of the file.
         masks: Folder of its masks; '' for that of the pictures.
+        is_human: People made the masks; None: as the name of the part says.
 
     Raises:
         DatasetError: The file is not of that format.
     """
 
-    def __init__(self, path: Path, images: str = '', masks: str = '') -> None:
+    def __init__(self, path: Path, images: str = '', masks: str = '',
+                 is_human: bool | None = None) -> None:
         self.path = path
         self._images = Path(images) if images else path.parent
         self._masks = Path(masks) if masks else self._images
@@ -65,7 +67,8 @@ class IvmMix:
         if not self._items:
             raise DatasetError(f'{path} holds no line')
         # Parts are told apart by name: HumanLabelData, RobotMachineData, VQAMachineData.
-        self._is_human = HUMAN in path.stem or HUMAN in path.parent.name
+        named = HUMAN in path.stem or HUMAN in path.parent.name
+        self._is_human = named if is_human is None else is_human
 
     def __len__(self) -> int:
         """Count the pictures."""

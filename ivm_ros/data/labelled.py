@@ -15,15 +15,19 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
-from ivm_ros.data.shards import DatasetError, decode_image, encode_image, encode_mask, Row
+from ivm_ros.data.shards import (
+    DatasetError, decode_image, encode_image, encode_mask, MaskError, Row)
+from ivm_ros.language.words import plural_of
 
 LONGEST = 640  # pixels of a picture's longer side as it is kept (our choice)
 MOST = 1 << 26  # pixels of a picture that is read
+SKEW = .01  # a mask may be so much wider than its picture: sizes are rounded
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,43 @@ class Collection(Protocol):
         """
 
 
+def asked(name: str, several: bool, sentence: str) -> tuple[str, str]:
+    """
+    Make the sentence that asks for what a label names, and tell its kind.
+
+    Args:
+        name: The label.
+        several: It names more than one thing in the picture.
+        sentence: Text with {} where the name goes, as it stands; '' for "the NAME" or "the NAMES".
+    """
+    kind = 'all' if several else 'plain'
+    if sentence:
+        return sentence.replace('{}', name), kind
+    return f'the {plural_of(name) if several else name}', kind
+
+
+def picture_inside(folder: Path, name: str) -> Path:
+    """
+    Find a picture by the name that a file of labels gives; it may not lie outside the folder.
+
+    Raises:
+        DatasetError: It is not there.
+    """
+    name = name.replace('\\', '/')  # as Windows writes it
+    path = (folder / name).resolve()
+    if path.is_relative_to(folder.resolve()):
+        if path.is_file():
+            return path
+        said = f'{name} is not in {folder}'
+    else:
+        said = f'{name!r} leads out of {folder}'
+    # Tools write where a picture lay with them; what was brought along may lie flat.
+    flat = folder / Path(name).name
+    if flat.is_file():
+        return flat
+    raise DatasetError(f'{said}: say with --images where the pictures are')
+
+
 def rows_of(items: Iterable[int], collection: Collection, split: str
             ) -> Iterator[tuple[int, list[Row]]]:
     """Turn pictures into rows, one a sentence; pictures become small enough to train on."""
@@ -87,6 +128,7 @@ def rows_of(items: Iterable[int], collection: Collection, split: str
         image, shape = _small(item)
         rows, number = [], 0
         for label in item.labels:
+            _check_shape(item.name, label.mask, shape)
             mask = encode_mask(cv2.resize(label.mask, shape[::-1],
                                           interpolation=cv2.INTER_LINEAR))
             for text in label.instructions:
@@ -97,6 +139,16 @@ def rows_of(items: Iterable[int], collection: Collection, split: str
                     extra={**item.extra, 'name': item.name, 'needs': True}))
                 number += 1
         yield index, rows
+
+
+def _check_shape(name: str, mask: np.ndarray, shape: tuple[int, int]) -> None:
+    """Refuse a mask that cannot be of a picture of (height, width)."""
+    height, width = mask.shape
+    # Of a small mask or picture, half a pixel more or less is more than that.
+    room = SKEW + .5 / min(height, width) + .5 / min(shape)
+    if abs(height * shape[1] / (width * shape[0]) - 1) > room:
+        raise MaskError(f'{name}: the mask is {width} x {height} and the picture, as it is kept, '
+                        f'{shape[1]} x {shape[0]}: they do not belong together')
 
 
 def _small(item: Labelled) -> tuple[bytes, tuple[int, int]]:

@@ -35,6 +35,7 @@ from ivm_ros.data.shards import (
 from ivm_ros.image import Letterbox, letterbox_of, resize, Size, to_canvas, valid
 from ivm_ros.sample import Sample
 
+LONGEST = 48  # tokens of a sentence, as many as the sentence encoder reads
 OPEN_SHARDS = 128
 """Shards kept in memory; a larger dataset is read in blocks of this many."""
 
@@ -48,6 +49,7 @@ class Arrays:
         images (np.ndarray): uint8 [I, h, w, 3], RGB.
         sentences (tuple[str, ...]): B sentences.
         image_index (np.ndarray): int64 [B].
+        forgotten (np.ndarray): bool [B, `LONGEST`], see `Batch`.
         target (np.ndarray): float32 [B, h/2, w/2] in [0, 1].
         robot (np.ndarray): float32 [I, h/2, w/2] in [0, 1].
         valid (np.ndarray): float32 [I, h/2, w/2], 0 on padding.
@@ -65,6 +67,7 @@ class Arrays:
     images: np.ndarray
     sentences: tuple[str, ...]
     image_index: np.ndarray
+    forgotten: np.ndarray
     target: np.ndarray
     robot: np.ndarray
     valid: np.ndarray
@@ -232,11 +235,13 @@ class Batches(Dataset[Arrays]):
         box = letterbox_of((image.shape[0], image.shape[1]), self._canvas)
         if self._augment is not None:
             image, box = jitter(image, self._augment, rng), random_box(box, self._augment, rng)
-        return scene_arrays(image, rows, box, self._vocabulary)
+        forget = self._augment.forget if self._augment else 0.0
+        forgotten = rng.random((count, LONGEST)) < forget
+        return scene_arrays(image, rows, box, self._vocabulary, forgotten)
 
 
 def scene_arrays(image: np.ndarray, rows: Sequence[Row], box: Letterbox,
-                 vocabulary: Sequence[str] = ()) -> Arrays:
+                 vocabulary: Sequence[str] = (), forgotten: np.ndarray | None = None) -> Arrays:
     """Lay one image with its sentences' masks on the canvas."""
     samples = [decode_sample(row) for row in rows]
     masks = [_mask_of(sample, image) for sample in samples]
@@ -246,6 +251,7 @@ def scene_arrays(image: np.ndarray, rows: Sequence[Row], box: Letterbox,
         images=to_canvas(image, box)[None],
         sentences=tuple(sample.instruction for sample in samples),
         image_index=np.zeros(len(samples), np.int64),
+        forgotten=(np.zeros((len(samples), LONGEST), bool) if forgotten is None else forgotten),
         target=np.stack([_half(mask, box) for mask in masks]),
         robot=(np.zeros_like(inside) if robot is None else _half(robot, box))[None],
         valid=valid(box)[::2, ::2].astype(np.float32)[None],
@@ -277,7 +283,7 @@ def stack(scenes: Sequence[Arrays]) -> Arrays:
     """Join scenes into one batch."""
     index = [scene.image_index + place for place, scene in enumerate(scenes)]
     joined = {name: np.concatenate([getattr(scene, name) for scene in scenes])
-              for name in ('images', 'target', 'robot', 'valid', 'found', 'weight', 'human',
-                           'labels', 'heat', 'owners', 'names', 'roles', 'labelled')}
+              for name in ('images', 'forgotten', 'target', 'robot', 'valid', 'found', 'weight',
+                           'human', 'labels', 'heat', 'owners', 'names', 'roles', 'labelled')}
     sentences = tuple(text for scene in scenes for text in scene.sentences)
     return Arrays(sentences=sentences, image_index=np.concatenate(index), **joined)

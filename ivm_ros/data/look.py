@@ -152,7 +152,8 @@ def outlined(sample: Sample) -> np.ndarray:
     picture = sample.image.copy()
     for mask, colour in ((sample.robot_mask, BLUE), (sample.mask, GREEN)):
         if mask is not None:
-            outlines = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
+            inside = (mask > 127).astype(np.uint8)  # of a soft mask, from one half on
+            outlines = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
             cv2.drawContours(picture, outlines, -1, (0, 0, 0), 2)
             cv2.drawContours(picture, outlines, -1, colour, 1)
     return picture

@@ -17,7 +17,7 @@ Datasets: folders of Parquet shards that Hugging Face `datasets` and DuckDB read
 A folder holds `shard-00000.parquet`, ... and `dataset.json`, which says how it was made.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 import json
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 
 from ivm_ros.files import replace_file
@@ -49,6 +50,10 @@ ROBOT = 255
 
 class DatasetError(ValueError):
     """A dataset or one of its shards cannot be read; the message names the file and the cure."""
+
+
+class MaskError(DatasetError):
+    """A picture that is to be a mask does not say what is inside; the message tells the cure."""
 
 
 @dataclass(frozen=True)
@@ -118,18 +123,62 @@ def decode_image(data: bytes) -> np.ndarray:
 
 
 def decode_mask(data: bytes) -> np.ndarray:
-    """Decode a PNG into uint8 [H, W]."""
-    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if mask is None:
-        raise DatasetError(f'not a PNG mask: {len(data)} bytes from {data[:8]!r}')
-    return mask
+    """
+    Decode a mask into uint8 [H, W], 255 = inside.
+
+    We write one channel of 8 bits; other writers' colours count by their brightest channel, so
+    that pure red is inside, and 16 bits by their upper 8, or as they are where none needs more.
+
+    Raises:
+        MaskError: No picture, or one with transparent pixels.
+    """
+    mask = _pixels(data)
+    if mask.ndim == 3:
+        if mask.shape[2] == 4 and mask[..., 3].min() < np.iinfo(mask.dtype).max:
+            raise MaskError('a mask has transparent pixels, which are neither inside nor outside: '
+                            'write it as PNG with one channel of 8 bits')
+        mask = mask[..., :3].max(2)
+    if mask.dtype == np.uint16:
+        mask = np.rint(mask / 257) if mask.max() > 255 else mask
+    return mask.astype(np.uint8, copy=False)
+
+
+def decode_labels(data: bytes) -> np.ndarray:
+    """
+    Decode ids of things, uint8 [H, W].
+
+    Raises:
+        MaskError: Not one channel of 8 bits, whose values are the ids.
+    """
+    labels = _pixels(data)
+    if labels.ndim != 2 or labels.dtype != np.uint8:
+        raise MaskError(f'labels are {labels.dtype} {list(labels.shape)}, and ids of things want '
+                        'PNG with one channel of 8 bits, no palette')
+    return labels
+
+
+def _pixels(data: bytes) -> np.ndarray:
+    """Decode a picture with all its channels and bits."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise MaskError(f'not a PNG mask: {len(data)} bytes from {data[:8]!r}')
+    return pixels
 
 
 def decode_sample(row: Row) -> Sample:
-    """Decode the pictures of a row."""
-    return Sample(row.id, decode_image(row.image), row.instruction, row.kind,
-                  None if row.mask is None else decode_mask(row.mask),
-                  None if row.robot_mask is None else decode_mask(row.robot_mask), row.found,
+    """
+    Decode the pictures of a row.
+
+    Raises:
+        DatasetError: One of them is broken, or a mask is of another size than the picture.
+    """
+    image = decode_image(row.image)
+    masks = [None if data is None else decode_mask(data) for data in (row.mask, row.robot_mask)]
+    for mask in masks:
+        if mask is not None and mask.shape != image.shape[:2]:
+            raise MaskError(f'{row.id}: wanted masks of {image.shape[:2]}, as the picture, got '
+                            f'{mask.shape}: write that row again')
+    return Sample(row.id, image, row.instruction, row.kind, masks[0], masks[1], row.found,
                   is_human=row.is_human)
 
 
@@ -171,22 +220,30 @@ def shard_paths(folder: Path) -> list[Path]:
     return paths
 
 
-def open_table(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Read a Parquet file; one that is torn or lacks a column is refused by name."""
+def open_table(path: Path, columns: Sequence[str], only: bool = False) -> pa.Table:
+    """
+    Read a Parquet file whole, or `only` some columns of it, of a picture by choice just a part.
+
+    Raises:
+        DatasetError: It is torn, or lacks a column.
+    """
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            there = file.schema_arrow.names
+            missing = [name for name in columns if name.partition('.')[0] not in there]
+            if missing:
+                raise DatasetError(f'{path} lacks the columns {", ".join(missing)}')
+            return file.read(columns=list(columns) if only else None)
     except (pa.ArrowInvalid, OSError) as error:
         raise DatasetError(f'{path} is torn or not Parquet ({error}); delete it and run the '
                            'writer again, which makes only what is missing') from error
-    missing = [name for name in columns if name not in table.column_names]
-    if missing:
-        raise DatasetError(f'{path} lacks the columns {", ".join(missing)}')
-    return table
 
 
-def read_shard(path: Path) -> list[Row]:
-    """Read one shard; a torn or foreign one is refused by name."""
+def read_shard(path: Path, ids: Collection[str] | None = None) -> list[Row]:
+    """Read one shard, or of it the rows of some ids; a torn or foreign one is refused by name."""
     table = open_table(path, [name for name in SCHEMA.names if name not in OPTIONAL])
+    if ids is not None:
+        table = table.filter(pa.compute.is_in(table['id'], pa.array(sorted(ids), pa.string())))
     columns = {item.name: table[item.name].to_pylist() if item.name in table.column_names
                else [None] * len(table) for item in fields(Row)}
     for name in PICTURES:

@@ -29,14 +29,16 @@ from typing import Annotated, Any
 from rich.console import Console
 from rich.table import Table
 import torch
+import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.config import check, Doc, Range
 from ivm_ros.data.loader import Arrays, Batches, Scenes
 from ivm_ros.files import replace_file
 from ivm_ros.models.checkpoint import load_checkpoint, SHIPPED
 from ivm_ros.models.compact import at_least_one, CompactNet, paint
+from ivm_ros.models.outlines import draw
 from ivm_ros.models.pixels import normalise
-from ivm_ros.models.proposals import draw
+from ivm_ros.models.refine import palette_of
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.version import commit
 
@@ -97,13 +99,14 @@ def _compare(net: CompactNet, encoder: TextEncoder, arrays: Arrays
     index, target = torch.from_numpy(arrays.image_index), torch.from_numpy(arrays.target)
     proposals = net.proposer(images, net.backbone(images))
     choice = net.chooser(proposals, net.chooser.listen(*encoder(arrays.sentences)), index)
-    masks = draw(proposals.filters, proposals.windows, proposals.pixels, proposals.curves)
+    masks = draw(proposals.outlines, proposals.pixels, proposals.curves)
     pixels = (masks > 0).float()[index].flatten(2)  # [B, K, P]
     inside = (pixels @ (target > .5).float().flatten(1)[:, :, None]).squeeze(2)
     meant = torch.where(inside > INSIDE * pixels.sum(2).clamp_min(1), SURE, NEVER)
     seen = torch.from_numpy(arrays.found) > .5
-    ious = [_iou(paint(proposals, logits, index, net.margins) > 0, target > .5)[seen]
-            for logits in (at_least_one(choice), meant)]
+    colours = palette_of(images)
+    ious = [_iou(F.avg_pool2d(paint(proposals, logits, index, net.margins, colours), 2) > 0,
+                 target > .5)[seen] for logits in (at_least_one(choice), meant)]
     return ious[0], ious[1], 4 * target.sum((1, 2))[seen]
 
 

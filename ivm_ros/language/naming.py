@@ -34,3 +34,8 @@ def names_for(word: str) -> tuple[str, ...]:
         return word, *COLOURS.get(word, ())
     noun = NOUNS[word]
     return () if noun.held_out else tuple(dict.fromkeys((*noun.words, *noun.sorts)))
+
+
+def all_names() -> tuple[str, ...]:
+    """List all words for things and colours that training may say."""
+    return tuple(dict.fromkeys(name for word in (*NOUNS, *COLOURS) for name in names_for(word)))

@@ -33,7 +33,7 @@ from ivm_ros.files import replace_file
 from ivm_ros.models.compact import CompactConfig, CompactNet
 from ivm_ros.models.text import file_hash
 
-FORMAT = 3  # 1: before things were proposed, 2: before words and things were compared
+FORMAT = 4  # 1: before things were proposed, 2: .. words compared with them, 3: .. had hinges
 SHIPPED = Path(__file__).parent.parent / 'weights' / 'compact.safetensors'
 
 

@@ -31,6 +31,7 @@ from ivm_ros.models.text import DIM as TEXT_DIM
 LIE = 32  # width of what is known of how two things lie
 NAMING = 96  # width of the space in which words and things are compared
 ASKED = 4  # mixtures of a sentence's words that things are compared with
+OWN = 0.5  # weight of a word's own embedding beside its state in the sentence
 HIDDEN = -1e4  # bias of what must not be looked at
 
 
@@ -94,10 +95,12 @@ class Chooser(nn.Module):
         # pairs with opposite signs. From zero, so that these only come in where they help.
         self.direct = nn.Linear(TEXT_DIM, depth * heads * LIE)
         self.prefer = nn.Linear(TEXT_DIM, PLACES)
-        # Words and things are compared in a space of their own, which is learnt from the names of
-        # all things, so that a word may find its thing though no sentence of training said it.
+        # Words and things are compared in the encoder's own space, into which things are brought,
+        # so that a word may find its thing though no sentence of training said it. Words are only
+        # turned and cut (`take_axes`): a layer that learns from the names of some hundred things
+        # forgets what the encoder knows of all others.
         self.named = nn.Linear(dim, NAMING)  # a thing
-        self.naming = nn.Linear(TEXT_DIM, NAMING)  # a word
+        self.naming = nn.Linear(TEXT_DIM, NAMING).requires_grad_(False)  # a word
         self.likeness = nn.Parameter(torch.tensor([2.3, -5.0]))  # log scale, and bias
         self.heed = nn.Parameter(torch.zeros(depth * heads))
         self.gates = nn.Linear(TEXT_DIM, ASKED)
@@ -110,20 +113,40 @@ class Chooser(nn.Module):
         self.found = nn.Sequential(nn.Linear(dim + 1, dim), gelu(), nn.Linear(dim, 1))
         nn.init.constant_(self.meant.get_parameter('bias'), -2.0)  # most things are not meant
 
-    def listen(self, tokens: torch.Tensor, token_mask: torch.Tensor) -> Heard:
+    def listen(self, tokens: torch.Tensor, token_mask: torch.Tensor,
+               forgotten: torch.Tensor | None = None) -> Heard:
         """
         Do what needs no picture, so that a stream under one sentence does it once.
 
         Args:
             tokens: float32 [B, T, 768] states of the sentence encoder.
             token_mask: bool [B, T].
+            forgotten: bool [B, T], words that are known only by what they may name (training).
         """
         said = _mean(tokens, token_mask)  # [B, 768]
         names = self.name(tokens)
         gates = self.gates(tokens) * token_mask[..., None]  # [B, T, ASKED]
-        return Heard(self.text_in(tokens) + self.kinds[0], token_mask,
+        words = self.text_in(tokens)
+        if forgotten is not None:
+            words = words.masked_fill(forgotten[..., None], 0)
+        return Heard(words + self.kinds[0], token_mask,
                      self.direct(said).unflatten(1, (-1, LIE)), self.prefer(said), names,
                      gates.transpose(1, 2) @ names)
+
+    @torch.no_grad()
+    def take_axes(self, words: torch.Tensor) -> None:
+        """
+        Let `NAMING` principal axes of words be the space in which words and things are compared.
+
+        Args:
+            words: float32 [W, 768], states of words one by one.
+        """
+        weights = torch.ones(TEXT_DIM, device=words.device)
+        weights[TEXT_DIM // 2:] = OWN
+        spread = (words - words.mean(0)) * weights
+        axes = torch.linalg.svd(spread, full_matrices=True).Vh[:NAMING] * weights
+        self.naming.weight.copy_(axes)
+        self.naming.bias.copy_(-axes @ words.mean(0))
 
     def name(self, tokens: torch.Tensor) -> torch.Tensor:
         """Say what words [..., 768] may name; [..., `NAMING`], of length one."""

@@ -19,7 +19,7 @@ Our own design (the paper's generator is LLaVA-7B with SAM's ViT-H), in three st
 1. `Proposer`: the things that the picture shows, once an image, whatever is asked.
 2. `Chooser`: words and things attend to each other; out come a logit a thing, that the sentence
    means it, and `found`.
-3. `paint`: the mask is the union of the things that are meant.
+3. `paint`: the mask is the union of the things that are meant, drawn anew by their colours.
 
 So what things look like is learnt from every thing of every picture, and a sentence costs little.
 """
@@ -33,10 +33,14 @@ from torch import nn
 from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.models.backbone import MobileNetPyramid
 from ivm_ros.models.chooser import Choice, Chooser, each, Heard
-from ivm_ros.models.proposals import draw, Proposals, Proposer, take
+from ivm_ros.models.outlines import draw
+from ivm_ros.models.proposals import Proposals, Proposer, take
+from ivm_ros.models.pyramid import grow
+from ivm_ros.models.refine import Palette, palette_of, refine
 
-MASK_STRIDE = 2
 FAINT = -8.0  # logit below which a thing is not worth painting
+DOUBTFUL = -2.0  # logit below which a thing is not worth drawing anew
+REFINED = 3  # things of a sentence that are drawn anew, at most
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,8 @@ class Prediction(NamedTuple):
     Logits of the generator.
 
     Attributes:
-        target (torch.Tensor): [B, h/2, w/2], one plane a sentence.
-        robot (torch.Tensor): [I, h/2, w/2], one plane an image.
+        target (torch.Tensor): [B, h, w], one plane a sentence.
+        robot (torch.Tensor): [I, h, w], one plane an image.
         found (torch.Tensor): [B], anything that the sentence names is in view.
     """
 
@@ -77,7 +81,7 @@ class Prediction(NamedTuple):
 
 
 def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
-          margins: torch.Tensor) -> torch.Tensor:
+          margins: torch.Tensor, colours: Palette | None = None) -> torch.Tensor:
     """
     Draw the union of the things that are meant.
 
@@ -89,24 +93,78 @@ def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
         meant: [B, K], logits.
         image_index: int64 [B].
         margins: [3], added to the logits of pixels and of things, and what scales the logits.
+        colours: Of the images, to draw things anew by; None for not.
 
     Returns:
-        Logits [B, h/2, w/2].
+        Logits [B, h, w] with colours, [B, h/2, w/2] without.
     """
     pixel, thing, sharpness = margins
+    masks, allowed = likeliest(proposals, meant + (thing - pixel), image_index)
+    if colours is None:
+        # min(mask + pixel, meant + thing), with one sum less over all pixels.
+        return (torch.minimum(masks, allowed).amax(1) + pixel) * sharpness
+    anew, certain = redraw(masks, allowed, colours, image_index)
+    return (unite(anew, certain, masks, allowed) + pixel) * sharpness
+
+
+def likeliest(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor
+              ) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Draw the things that are worth painting, the likeliest first.
+
+    Args:
+        proposals: Of I images.
+        meant: [B, K], logits.
+        image_index: int64 [B].
+
+    Returns:
+        Logits of their pixels [B, M, h/2, w/2], and that each is meant, [B, M, 1, 1].
+    """
     # One or two things are meant as a rule, and all but one of twenty now and then.
     # A graph for other runtimes has no such choice, and paints all.
     count = (meant.shape[1] if torch.compiler.is_exporting() else
-             int((meant + (thing - pixel) > FAINT).sum(1).max().clamp_min(1)))
+             int((meant > FAINT).sum(1).max().clamp_min(1)))
     best, which = meant.topk(count, 1)  # [B, M]
-    filters, windows = (take(each(values, image_index), which)
-                        for values in (proposals.filters, proposals.windows))
-    pixels = each(proposals.pixels, image_index)
+    outlines = take(each(proposals.outlines, image_index), which)
     with torch.autocast(meant.device.type, enabled=False):
-        masks = draw(filters, windows, pixels, proposals.curves)  # [B, M, h/2, w/2]
-    # min(mask + pixel, meant + thing), with one sum less over all pixels.
-    least = torch.minimum(masks, (best + thing - pixel)[:, :, None, None]).amax(1)
-    return (least + pixel) * sharpness
+        masks = draw(outlines, each(proposals.pixels, image_index), proposals.curves)
+    return masks, best[:, :, None, None]
+
+
+def redraw(masks: torch.Tensor, allowed: torch.Tensor, colours: Palette,
+           image_index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Draw things anew at the canvas's resolution: the first `REFINED` of those that may be meant.
+
+    Args:
+        masks: [B, M, h/2, w/2], logits, the likeliest thing first.
+        allowed: [B, M, 1, 1], logits that each is meant.
+        colours: Of I images.
+        image_index: int64 [B].
+
+    Returns:
+        Logits [B, R, h, w], R at most `REFINED`, and which of them count, bool [B, R, 1, 1].
+    """
+    few = min(REFINED, masks.shape[1])
+    certain = allowed[:, :few] > DOUBTFUL
+    if not torch.compiler.is_exporting():
+        few = max(1, int(certain.flatten(1).sum(1).max()))
+    with torch.autocast(masks.device.type, enabled=False):
+        anew = refine(masks[:, :few].float(),
+                      Palette(*(each(part, image_index) for part in colours)))
+    return anew, certain[:, :few]
+
+
+def unite(anew: torch.Tensor, certain: torch.Tensor, masks: torch.Tensor, allowed: torch.Tensor
+          ) -> torch.Tensor:
+    """Unite things drawn anew with all others, arguments as of and from `redraw`; [B, h, w]."""
+    few = anew.shape[1]
+    first = torch.minimum(anew, allowed[:, :few]).masked_fill(~certain, FAINT).amax(1)
+    least = torch.minimum(masks, allowed)
+    others = torch.cat((least[:, :few].masked_fill(certain, FAINT), least[:, few:]), 1)
+    # Things too faint to paint must not show between the pixels of others: in graphs all are here.
+    others = others.amax(1, keepdim=True).clamp_min(FAINT)
+    return torch.maximum(first, grow(others).squeeze(1))
 
 
 def at_least_one(choice: Choice) -> torch.Tensor:
@@ -151,5 +209,8 @@ class CompactNet(nn.Module):
         """Predict masks for sentences that were listened to before."""
         proposals = self.proposer(images, self.backbone(images))
         choice = self.chooser(proposals, heard, image_index)
-        target = paint(proposals, at_least_one(choice), image_index, self.margins)
-        return Prediction(target, proposals.robot, choice.found)
+        with torch.autocast(images.device.type, enabled=False):
+            colours = palette_of(images.float())
+            robot = refine(proposals.robot[:, None].float(), colours).squeeze(1)
+        target = paint(proposals, at_least_one(choice), image_index, self.margins, colours)
+        return Prediction(target, robot, choice.found)

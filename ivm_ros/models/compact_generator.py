@@ -112,7 +112,7 @@ class CompactGenerator:
             index: int64 [N], which picture each sentence is about.
 
         Returns:
-            Target and robot float32 [N, 2, h/2, w/2] and found, [N], all in [0, 1].
+            Target and robot float32 [N, 2, h, w] and found, [N], all in [0, 1].
         """
         with torch.autocast('cuda', torch.float16, enabled=self.half):
             prediction = self.net.look(pixels, self._listen(tuple(instructions)), index)

@@ -19,8 +19,8 @@ done once when an instruction arrives, by torch, and goes in as arrays.
 
 Inputs: `images` float32 [N, 3, h, w], normalised; `words` float32 [N, T, D]; `mask` bool [N, T];
 `directions` float32 [N, L * H, 32]; `preferred` float32 [N, 7]; `names` float32 [N, T, 96];
-`asked` float32 [N, 4, 96]. Outputs, all logits: `target` and `robot` float32 [N, h/2, w/2];
-`found` float32 [N]. N and T are free, everything else is fixed, and there is no loop and no branch
+`asked` float32 [N, 4, 96]. Outputs, all logits: `target` and `robot` float32 [N, h, w]; `found`
+float32 [N]. N and T are free, everything else is fixed, and there is no loop and no branch
 in it, as TensorRT wants it.
 """
 

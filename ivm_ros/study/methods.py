@@ -61,6 +61,11 @@ class Task:
     rate: float
     dwsl: DwslConfig = field(default_factory=DwslConfig)
 
+    def part(self, which: torch.Tensor) -> 'Task':
+        """Give the task with some of its sentences alone, int64 [n]."""
+        return replace(self, seen=self.seen.part(which), labels=self.labels[which],
+                       is_human=self.is_human[which])
+
 
 @dataclass
 class Learnt:
@@ -86,14 +91,29 @@ def learn(task: Task, method: str, seed: int) -> Learnt:
         task = replace(task, labels=task.seen.truth)
     if method != 'dwsl_two_stage':
         return _fit(task, method, seed, None)
-    guide = _fit(task, 'all_labels', seed, None).pupil
-    judge = _judge(task, opinions(guide, task), seed)
-    return _fit(task, method, seed, score_all(judge, task, opinions(guide, task)))
+    meant = _others_opinions(task, seed)
+    return _fit(task, method, seed, score_all(_judge(task, meant, seed), task, meant))
+
+
+def _others_opinions(task: Task, seed: int) -> torch.Tensor:
+    """
+    Tell what a pupil makes of each sentence that never saw its label; float32 [N, K].
+
+    Two guides learn from all labels of half of the pictures each, and judge the other half: one
+    that had read a wrong label would find it right (cross-fitting).
+    """
+    half = task.seen.picture % 2
+    meant = task.is_human.new_zeros(len(half), task.seen.outlines.shape[1])
+    for own in (0, 1):
+        mine, others = (torch.nonzero(half == side).squeeze(1) for side in (own, 1 - own))
+        guide = _fit(task.part(mine), 'all_labels', seed, None).pupil
+        meant[others] = opinions(guide, task.part(others))
+    return meant
 
 
 def _fit(task: Task, method: str, seed: int, scores: torch.Tensor | None) -> Learnt:
     torch.manual_seed(seed)
-    pupils = [Pupil(task.seen.features.shape[2]) for _ in range(1 + (method == 'co_teaching'))]
+    pupils = [Pupil(task.seen) for _ in range(1 + (method == 'co_teaching'))]
     optimizers = [torch.optim.AdamW(pupil.parameters(), lr=task.rate, weight_decay=.02, fused=True)
                   for pupil in pupils]
     judge = Judge(task.dwsl) if method == 'dwsl_joint' else None

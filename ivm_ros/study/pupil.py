@@ -15,9 +15,11 @@
 
 import torch
 from torch import nn
+import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.models.chooser import Chooser, each
-from ivm_ros.models.proposals import BASIS, draw, FINE, Proposals
+from ivm_ros.models.outlines import BASIS, draw, FINE, OUTLINE
+from ivm_ros.models.proposals import Proposals
 from ivm_ros.study.seen import Seen
 from ivm_ros.train.losses import bce_loss, dice_loss
 
@@ -33,13 +35,14 @@ class Pupil(nn.Module):
     move every thing's mask, so that it can take over how labels are drawn, for good or bad.
 
     Args:
-        dim: Width of the things' features.
+        seen: What it will look at.
     """
 
-    def __init__(self, dim: int = 128) -> None:
+    def __init__(self, seen: Seen) -> None:
         super().__init__()
-        self.narrow = nn.Linear(dim, WIDTH)
+        self.narrow = nn.Linear(seen.features.shape[2], WIDTH)
         self.chooser = Chooser(WIDTH, DEPTH, HEADS)
+        self.chooser.naming.load_state_dict(seen.naming.state_dict())
         self.redraw = nn.Linear(WIDTH, FINE + BASIS)
         nn.init.zeros_(self.redraw.weight)
         nn.init.zeros_(self.redraw.bias)
@@ -60,9 +63,8 @@ class Pupil(nn.Module):
         """
         proposals = proposals._replace(features=self.narrow(proposals.features))
         choice = self.chooser(proposals, self.chooser.listen(tokens, token_mask), image_index)
-        filters, windows = self.redraw(choice.halfway).split((FINE, BASIS), 2)
-        masks = draw(each(proposals.filters, image_index) + filters,
-                     each(proposals.windows, image_index) + windows,
+        moved = F.pad(self.redraw(choice.halfway), (0, OUTLINE - FINE - BASIS))
+        masks = draw(each(proposals.outlines, image_index) + moved,
                      each(proposals.pixels, image_index), proposals.curves)  # [B, K, h, w]
         meant = choice.meant
         if not self.training:  # the best guess is shown, however unsure: something is in view

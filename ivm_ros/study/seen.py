@@ -19,7 +19,7 @@ from labels is a fresh chooser (`study.pupil`). Masks are at a quarter of the ca
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -29,12 +29,14 @@ import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.annotate.noise import Noise, spoil
 from ivm_ros.data.loader import Scenes
-from ivm_ros.data.shards import DatasetError, decode_image, decode_mask, Row
+from ivm_ros.data.shards import (
+    DatasetError, decode_image, decode_labels, decode_mask, Row)
 from ivm_ros.image import letterbox_of, to_canvas
 from ivm_ros.models.checkpoint import Checkpoint
 from ivm_ros.models.compact import CompactNet
+from ivm_ros.models.outlines import draw
 from ivm_ros.models.pixels import normalise
-from ivm_ros.models.proposals import draw, Proposals
+from ivm_ros.models.proposals import Proposals
 from ivm_ros.models.text import pad_states, TextEncoder
 
 STRIDE = 4
@@ -49,43 +51,51 @@ class Seen:
     I pictures and N sentences about them; sentence n is about picture `picture[n]`.
 
     Attributes:
-        filters (torch.Tensor): float32 [I, K, FINE], see `Proposals` for this and what follows.
-        windows (torch.Tensor): float32 [I, K, BASIS].
+        outlines (torch.Tensor): float32 [I, K, `OUTLINE`], see `Proposals` for this and what
+            follows.
         pixels (torch.Tensor): float16 [I, FINE, h, w], at `STRIDE`.
         features (torch.Tensor): float32 [I, K + 1, D].
         places (torch.Tensor): float32 [I, K + 1, PLACES].
         pairs (torch.Tensor): float32 [I, K + 1, K + 1, PAIRS].
         curves (torch.Tensor): float32 [BASIS, h, w].
+        naming (torch.nn.Linear): What words may name, see `Chooser.take_axes`.
         states (tuple[torch.Tensor, ...]): N of float16 [T_n, 768], of the sentence encoder.
         picture (torch.Tensor): int64 [N].
         truth (torch.Tensor): float16 [N, h, w] in [0, 1].
         rows (tuple[Row, ...]): N, for what they name.
     """
 
-    filters: torch.Tensor
-    windows: torch.Tensor
+    outlines: torch.Tensor
     pixels: torch.Tensor
     features: torch.Tensor
     places: torch.Tensor
     pairs: torch.Tensor
     curves: torch.Tensor
+    naming: torch.nn.Linear
     states: tuple[torch.Tensor, ...]
     picture: torch.Tensor
     truth: torch.Tensor
     rows: tuple[Row, ...]
 
+    def part(self, which: torch.Tensor) -> 'Seen':
+        """Give some of the sentences alone, int64 [n]."""
+        places = which.tolist()
+        return replace(self, picture=self.picture[which], truth=self.truth[which],
+                       states=tuple(self.states[place] for place in places),
+                       rows=tuple(self.rows[place] for place in places))
+
     def proposals(self, pictures: torch.Tensor) -> Proposals:
         """Give what a chooser reads of some pictures, int64 [I]."""
         pixels = self.pixels[pictures].float()
         none = pixels.new_zeros(len(pictures), 1, 1)
-        return Proposals(none, none.long().squeeze(2), self.filters[pictures],
-                         self.windows[pictures], pixels, self.curves, none,
-                         self.features[pictures], self.places[pictures], self.pairs[pictures])
+        return Proposals(none, none.long().squeeze(2), self.outlines[pictures],
+                         pixels, self.curves, none, self.features[pictures],
+                         self.places[pictures], self.pairs[pictures])
 
     def masks(self, pictures: torch.Tensor) -> torch.Tensor:
         """Give the pixels of each of their things, float32 [I, K, h, w] in [0, 1]."""
-        return draw(self.filters[pictures], self.windows[pictures],
-                    self.pixels[pictures].float(), self.curves).sigmoid()
+        return draw(self.outlines[pictures], self.pixels[pictures].float(),
+                    self.curves).sigmoid()
 
     def tokens(self, which: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Give states float32 [B, T, 768] and mask [B, T] of some sentences, int64 [B]."""
@@ -120,8 +130,8 @@ def see(folders: Sequence[Path], checkpoint: Checkpoint, encoder: TextEncoder, p
     states = tuple(state.half() for state in encoder.encode([row.instruction for row in flat]))
     index = [place for place, rows in enumerate(kept) for _ in rows]
     truth = torch.stack([small(decode_mask(row.mask or b''), net) for row in flat]).half()
-    return Seen(**joined, curves=net.proposer.quarters, states=states,
-                picture=torch.tensor(index), truth=truth, rows=flat)
+    return Seen(**joined, curves=net.proposer.quarters, naming=net.chooser.naming,
+                states=states, picture=torch.tensor(index), truth=truth, rows=flat)
 
 
 @torch.inference_mode()
@@ -132,7 +142,7 @@ def _look(net: CompactNet, rows: list[Row]) -> dict[str, torch.Tensor]:
     images = normalise(np.stack(canvases), torch.device('cpu'))
     found = net.proposer(images, net.backbone(images))
     kept = torch.tensor([*range(KEPT), -1])  # and the robot
-    return {'filters': found.filters[:, kept[:-1]], 'windows': found.windows[:, kept[:-1]],
+    return {'outlines': found.outlines[:, kept[:-1]],
             'pixels': F.avg_pool2d(found.pixels, 2).half(), 'features': found.features[:, kept],
             'places': found.places[:, kept], 'pairs': found.pairs[:, kept][:, :, kept]}
 
@@ -152,7 +162,7 @@ def annotate_badly(seen: Seen, noise: Noise, net: CompactNet, seed: int
     rng = np.random.default_rng(seed)
     made = []
     for row in seen.rows:
-        mask, labels = decode_mask(row.mask or b''), decode_mask(row.labels or b'')
+        mask, labels = decode_mask(row.mask or b''), decode_labels(row.labels or b'')
         things = [int(label) for label in row.extra['things']]
         known = np.where(np.isin(labels, things), labels, 0).astype(np.uint8)
         inside = np.bincount(known[mask > 127], minlength=256)

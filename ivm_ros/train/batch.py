@@ -23,7 +23,7 @@ from ivm_ros.data.loader import Arrays
 from ivm_ros.data.shards import DatasetError, TRAINING_SEEDS
 from ivm_ros.language.naming import names_for
 from ivm_ros.models.pixels import normalise
-from ivm_ros.models.text import DIM, TextEncoder
+from ivm_ros.models.text import TextEncoder
 from ivm_ros.sample import Batch
 
 
@@ -34,20 +34,14 @@ def to_batch(arrays: Arrays, encoder: TextEncoder) -> Batch:
     planes = {name: torch.from_numpy(getattr(arrays, name)).to(device)
               for name in ('image_index', 'target', 'robot', 'valid', 'found', 'weight',
                            'human', 'labels', 'heat', 'owners', 'names', 'roles', 'labelled')}
-    return Batch(normalise(arrays.images, device), tokens, mask, **planes)
+    forgotten = torch.from_numpy(arrays.forgotten[:, :mask.shape[1]]).to(device)
+    return Batch(normalise(arrays.images, device), tokens, mask, forgotten, **planes)
 
 
 def vocabulary_of(infos: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     """List the words that fit the things of some datasets, from their `dataset.json`."""
     return tuple(dict.fromkeys(name for info in infos for word in info.get('words', ())
                                for name in names_for(word)))
-
-
-def words_of(vocabulary: Sequence[str], encoder: TextEncoder) -> torch.Tensor:
-    """Encode words one by one, the mean of the tokens of each; float32 [W, 768]."""
-    # The first and the last token only say that a text begins and ends.
-    states = [state[1:-1].mean(0) for state in encoder.encode(vocabulary)]
-    return torch.stack(states) if states else torch.zeros(0, DIM, device=encoder.device)
 
 
 def check_training_data(infos: Sequence[dict[str, Any]], folders: Sequence[Path]) -> None:

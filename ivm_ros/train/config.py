@@ -55,6 +55,8 @@ class TrainConfig:
     text_encoder: Annotated[str, Doc('Folder of the sentence encoder; empty to search.')] = ''
     text_precision: Annotated[Literal['float32', 'bfloat16'], Doc(
         'What training sentences are encoded in; names and validation: float32.')] = 'float32'
+    text_cache: Annotated[str, Doc(
+        'Folder that keeps encoded sentences for other runs; empty for none.')] = ''
     model: Annotated[CompactConfig, Doc('Size of the generator.')] = field(
         default_factory=CompactConfig)
     dwsl: Annotated[DwslConfig, Doc('How labels are weighed.')] = field(

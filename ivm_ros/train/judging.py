@@ -27,7 +27,7 @@ import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.discriminator import Sight
-from ivm_ros.models.proposals import draw
+from ivm_ros.models.outlines import draw
 from ivm_ros.sample import Batch
 from ivm_ros.train.dwsl import DwslConfig, effective_size, Judge, weights_of
 from ivm_ros.train.parallel import Team
@@ -91,7 +91,7 @@ class Judging:
         """Look at a batch through the eyes that stay."""
         eyes = self.eyes
         proposals = eyes.proposer(batch.images, eyes.backbone(batch.images))
-        masks = draw(proposals.filters, proposals.windows, F.avg_pool2d(proposals.pixels, 2),
+        masks = draw(proposals.outlines, F.avg_pool2d(proposals.pixels, 2),
                      eyes.proposer.quarters).sigmoid()
         heard = eyes.chooser.listen(batch.tokens, batch.token_mask)
         return Sight(masks, eyes.chooser(proposals, heard, batch.image_index).meant.sigmoid())

@@ -29,7 +29,8 @@ from torch import nn
 
 from ivm_ros.models.chooser import Choice
 from ivm_ros.models.compact import CompactNet, paint
-from ivm_ros.models.proposals import draw, Proposals
+from ivm_ros.models.outlines import draw
+from ivm_ros.models.proposals import Proposals, take
 from ivm_ros.sample import Batch
 
 MENTIONED = 2  # what a sentence chooses from, what only says where
@@ -41,7 +42,9 @@ class Answers(NamedTuple):
 
     Attributes:
         proposals (Proposals): Of I images.
-        masks (torch.Tensor): [I, K, h/2, w/2], logits of every proposal's pixels.
+        things (torch.Tensor): int64 [I, M], proposals that lie on labelled things, filled up with
+            others where an image has fewer than M.
+        masks (torch.Tensor): [I, M, h/2, w/2], logits of their pixels.
         choice (Choice): Of B sentences.
         target (torch.Tensor | None): [B, h/2, w/2], logits; None where all images are labelled,
             since what is meant and what belongs to a thing are then judged apart.
@@ -50,6 +53,7 @@ class Answers(NamedTuple):
     """
 
     proposals: Proposals
+    things: torch.Tensor
     masks: torch.Tensor
     choice: Choice
     target: torch.Tensor | None
@@ -80,12 +84,24 @@ class Learner(nn.Module):
         """Answer all that a batch asks; the centres of labelled things are always proposed."""
         net = self.net
         proposals = net.proposer(batch.images, net.backbone(batch.images), batch.heat == 1)
+        things = _labelled(proposals, batch)
         with torch.autocast(batch.images.device.type, enabled=False):
-            masks = draw(proposals.filters, proposals.windows, proposals.pixels,
-                         proposals.curves)
-        heard = net.chooser.listen(batch.tokens, batch.token_mask)
+            masks = draw(take(proposals.outlines, things), proposals.pixels, proposals.curves)
+        heard = net.chooser.listen(batch.tokens, batch.token_mask, batch.forgotten)
         choice = net.chooser(proposals, heard, batch.image_index)
         target = None if bool(batch.labelled.all()) else paint(
             proposals, choice.meant, batch.image_index, net.margins)
         names = net.chooser.fit(proposals.features[:, :-1], net.chooser.name(self.vocabulary))
-        return Answers(proposals, masks, choice, target, names, self.mentioned(choice.halfway))
+        return Answers(proposals, things, masks, choice, target, names,
+                       self.mentioned(choice.halfway))
+
+
+def _labelled(proposals: Proposals, batch: Batch) -> torch.Tensor:
+    """
+    Pick the proposals whose masks are judged: centres come first, so every thing has one.
+
+    Most of the others lie on a thing too. To draw them all would double the time of a step.
+    """
+    owned = batch.owners.flatten(1).gather(1, proposals.cells) > 0  # [I, K]
+    count = max(1, int((batch.heat == 1).sum((1, 2)).max()))
+    return owned.byte().sort(dim=1, descending=True, stable=True).indices[:, :count]

@@ -66,9 +66,9 @@ def train(config: TrainConfig) -> Path:
     vocabulary = vocabulary_of(infos)
     device = choose_device(config.device)
     torch.set_num_threads(choose_threads(config.threads))
-    encoder = TextEncoder(config.text_encoder, device, SENTENCES_KEPT)
+    encoder = TextEncoder(config.text_encoder, device, SENTENCES_KEPT, kept=config.text_cache)
     reader = encoder if config.text_precision == 'float32' else TextEncoder(
-        config.text_encoder, device, SENTENCES_KEPT, torch.bfloat16)
+        config.text_encoder, device, SENTENCES_KEPT, torch.bfloat16, config.text_cache)
     scenes = Scenes(folders)
     if config.method == 'dwsl':
         scenes.need_both_kinds('method dwsl')

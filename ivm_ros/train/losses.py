@@ -129,16 +129,22 @@ def sample_losses(answers: Answers, batch: Batch, config: LossConfig) -> dict[st
 def _thing_losses(answers: Answers, batch: Batch, owners: torch.Tensor
                   ) -> tuple[torch.Tensor, torch.Tensor]:
     """Judge masks and names of the proposals that are things; a mean an image, each [I]."""
-    image, place = torch.nonzero(owners, as_tuple=True)  # each [P]
-    labels = owners[image, place]
-    truth = _half(batch.labels[image], labels)  # [P, h/2, w/2]
+    drawn = owners.gather(1, answers.things)  # [I, M]
+    image, place = torch.nonzero(drawn, as_tuple=True)  # each [P]
+    truth = _half(batch.labels[image], drawn[image, place])  # [P, h/2, w/2]
     masks, valid = answers.masks[image, place], batch.valid[image]
     masked = area_bce_loss(masks, truth, valid) + dice_loss(masks, truth, valid)  # [P]
+    shown, kind = torch.nonzero(owners, as_tuple=True)  # each [Q]
     named = F.binary_cross_entropy_with_logits(
-        answers.names[image, place], batch.names[image, labels], reduction='none').sum(1)  # [P]
-    counts = (owners > 0).sum(1).clamp_min(1)
-    return (masked.new_zeros(len(owners)).index_add(0, image, masked) / counts,
-            named.new_zeros(len(owners)).index_add(0, image, named) / counts)
+        answers.names[shown, kind], batch.names[shown, owners[shown, kind]],
+        reduction='none').sum(1)  # [Q]
+    return _mean_by(masked, image, drawn > 0), _mean_by(named, shown, owners > 0)
+
+
+def _mean_by(values: torch.Tensor, image: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+    """Average values [P] over the things [I, M] of each image that they belong to; [I]."""
+    sums = values.new_zeros(len(which)).index_add(0, image, values)
+    return sums / which.sum(1).clamp_min(1)
 
 
 def _half(labels: torch.Tensor, which: torch.Tensor) -> torch.Tensor:

@@ -25,10 +25,12 @@ from itertools import product
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.data.loader import Batches, Scenes
-from ivm_ros.models.compact import at_least_one, CompactNet, paint
-from ivm_ros.models.proposals import draw, Proposals
+from ivm_ros.models.compact import at_least_one, CompactNet, likeliest, paint, redraw
+from ivm_ros.models.proposals import Proposals
+from ivm_ros.models.refine import palette_of
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.sample import Batch
 from ivm_ros.train.batch import to_batch
@@ -99,19 +101,24 @@ def _look(net: CompactNet, encoder: TextEncoder, batches: Batches) -> Iterator[S
 
 def _all_painted(seen: Seen) -> Iterator[tuple[tuple[float, float], torch.Tensor]]:
     """Give what `paint` gives for all margins, up to sharpness; what takes long is done once."""
-    index, shown = seen.batch.image_index, seen.proposals
-    masks = draw(shown.filters[index], shown.windows[index], shown.pixels[index],
-                 shown.curves)  # [B, K, h/2, w/2]
+    index, most = seen.batch.image_index, max(THINGS) - min(PIXELS)
+    masks, allowed = likeliest(seen.proposals, seen.meant + most, index)
+    anew, certain = redraw(masks, allowed, palette_of(seen.batch.images), index)
+    few = anew.shape[1]
+    first = torch.where(certain, F.avg_pool2d(anew, 2), masks[:, :few])
+    masks = torch.cat((first, masks[:, few:]), 1)  # at the stride of the labels
     by_shift: dict[float, list[tuple[float, float]]] = {}
     for margins in product(PIXELS, THINGS):
         by_shift.setdefault(round(margins[1] - margins[0], 6), []).append(margins)
     for shift, group in by_shift.items():
-        least = torch.minimum(masks, (seen.meant + shift)[..., None, None]).amax(1)
+        least = torch.minimum(masks, allowed + (shift - most)).amax(1)
         yield from ((margins, least + margins[0]) for margins in group)
 
 
 def _paint(seen: Seen, margins: tuple[float, ...]) -> torch.Tensor:
-    return paint(seen.proposals, seen.meant, seen.batch.image_index, torch.tensor(margins))
+    logits = paint(seen.proposals, seen.meant, seen.batch.image_index, torch.tensor(margins),
+                   palette_of(seen.batch.images))
+    return F.avg_pool2d(logits, 2)
 
 
 def _errors(net: CompactNet, encoder: TextEncoder, batches: Batches, margins: tuple[float, float]

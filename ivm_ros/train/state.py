@@ -27,11 +27,11 @@ import torch
 from ivm_ros.config import ConfigError
 from ivm_ros.data.shards import read_info
 from ivm_ros.files import replace_file
+from ivm_ros.language.naming import all_names
 from ivm_ros.models.backbone import find_imagenet_weights
 from ivm_ros.models.checkpoint import load_checkpoint, save_checkpoint
 from ivm_ros.models.compact import CompactNet
-from ivm_ros.models.text import NAME, TextEncoder
-from ivm_ros.train.batch import words_of
+from ivm_ros.models.text import NAME, TextEncoder, words_of
 from ivm_ros.train.config import TrainConfig
 from ivm_ros.train.judging import Judging
 from ivm_ros.train.learner import Learner
@@ -135,6 +135,7 @@ def new_run(config: TrainConfig, encoder: TextEncoder, device: torch.device,
         net.load_state_dict(load_checkpoint(Path(config.init)).net.state_dict())
     else:
         net.backbone.load_imagenet(find_imagenet_weights())
+        net.chooser.take_axes(words_of(all_names(), encoder))
     learner = Learner(net, words_of(vocabulary, encoder))
     learner.to(device).to(memory_format=torch.channels_last)
     for parameter in net.backbone.blocks[:config.frozen_blocks].parameters():

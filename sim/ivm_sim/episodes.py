@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ivm_ros.data.shards import (
-    DatasetError, decode_image, decode_mask, open_table, PICTURE, shard_paths)
+    DatasetError, decode_image, decode_labels, open_table, PICTURE, shard_paths)
 from ivm_ros.files import replace_file
 from ivm_sim.truth import Truth
 
@@ -78,7 +78,7 @@ class Episode:
 
     def truths(self) -> list[Truth]:
         """Decode the labels: the truth of each front picture."""
-        return [Truth(decode_mask(data), self.targets) for data in self.labels]
+        return [Truth(decode_labels(data), self.targets) for data in self.labels]
 
 
 def write_episodes(path: Path, episodes: Sequence[Episode]) -> None:
