@@ -28,12 +28,15 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from ivm_ros.config import options
 from ivm_ros.deploy import DeployConfig
+from ivm_ros.models.settings import GENERATORS, MaskerConfig
 from ivm_ros.nodes import dds
 from ivm_ros.nodes.node_config import NodeConfig
 from ivm_ros.nodes.programs import program
 
-OPTIONS = {option.name: option for cls in (NodeConfig, DeployConfig) for option in options(cls)}
-GIVEN = ('instruction', 'method', 'device')
+OPTIONS = {option.name: option for cls in (NodeConfig, DeployConfig, MaskerConfig)
+           for option in options(cls)}
+MODEL = ('generator', 'weights', 'precision', 'robot_plane', 'on_out_of_memory')
+GIVEN = ('instruction', 'method', 'device', *MODEL)
 """Arguments that are parameters of the node, passed on only when they are given."""
 
 
@@ -53,6 +56,15 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
                     ('camera_info', camera_info)])]
 
 
+def model_argument(name: str) -> DeclareLaunchArgument:
+    """Declare a setting of the model: what it is and may be, empty for the parameter file's."""
+    option = OPTIONS[name]
+    choices = tuple(GENERATORS) if name == 'generator' else option.choices
+    default = f' Empty = by params_file, else {option.default}.' if option.default else ''
+    return DeclareLaunchArgument(name, default_value='', description=option.help + default,
+                                 choices=['', *choices] if choices else None)
+
+
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments; `ros2 launch --show-args` prints them."""
     method = OPTIONS['method']
@@ -70,6 +82,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument('device', default_value='', choices=['', 'auto', 'cpu', 'cuda'],
                               description='Where the network runs. Empty = by params_file, else '
                                           'cuda where there is one.'),
+        *map(model_argument, MODEL),
         DeclareLaunchArgument('namespace', default_value='', description=(
             'Namespace of the node and of its topics, one for each camera.')),
         DeclareLaunchArgument('params_file', default_value='', description=(

@@ -196,9 +196,9 @@ def _of_generator(kind: type[Whole], name: str, settings: str, masker: MaskerCon
 
 EXPERTS: dict[str, Callable[[str, MaskerConfig], Expert]] = {
     'sim-truth': lambda settings, masker: SimTruth(),
-    'noisy': lambda settings, masker: Noisy(settings),
     **{name + kind.ending: partial(_of_generator, kind, name)
-       for name in GENERATORS for kind in (Whole, Phrases)}}
+       for name in GENERATORS for kind in (Whole, Phrases)},
+    'noisy': lambda settings, masker: Noisy(settings)}
 
 
 def split_names(text: str) -> tuple[str, ...]:
