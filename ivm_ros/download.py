@@ -63,7 +63,7 @@ def download(config: DownloadConfig) -> int:
     if config.tiny:
         if config.out is None:
             raise ConfigError('--tiny: wanted --out FOLDER for the random weights')
-        module_of(config.name).write_tiny(config.out)
+        module_of(config.name).write_random(config.out)
     else:
         for name, part in parts.items():
             console.print(f'{part.repo}: {part.gigabytes:g} GB, licence: {part.licence}',

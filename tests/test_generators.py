@@ -13,6 +13,7 @@
 # limitations under the License.
 """What all large generators share: one door, offline, a robot's plane, a full GPU, `ivm` verbs."""
 
+import json
 import logging
 from pathlib import Path
 import re
@@ -25,6 +26,7 @@ import pytest
 import torch
 
 from ivm_ros.annotate.experts import make_expert, Picture
+from ivm_ros.bench import BenchConfig
 from ivm_ros.cli import main
 from ivm_ros.config import ConfigError
 from ivm_ros.data.shards import Row
@@ -269,3 +271,27 @@ def test_download_lists_refuses_and_stays_offline_where_it_is_told_to(capsys):
         download(DownloadConfig('clipseg', tiny=True))
     with pytest.raises(WeightsError, match='HF_HUB_OFFLINE'):
         download(DownloadConfig('clipseg'))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', LARGE)
+def test_ivm_bench_times_each_with_random_weights(name, tmp_path, capsys):
+    path = tmp_path / 'bench.json'
+    assert main(['bench', '--generator', name, '--tiny', '--quick', '--json', str(path)]) == 0
+    report = json.loads(path.read_text())
+    assert (report['generator'], report['made'], report['device']) == (name, 'tiny', str(CPU))
+    for key in ('1_sentences_ms', '4_sentences_ms'):
+        assert report[key]['n'] == 3
+        assert report[key]['median'] > 1
+    assert report['peak_process_mib'] > 100
+    assert len(report['sha256']) == 64
+    assert f'{report["1_sentences_ms"]["median"]:.1f}' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(('words', 'said'), [
+    ({'tiny': True}, 'wanted a large generator'),
+    ({'tiny': True, 'random': True}, 'wanted one of them'),
+    ({'random': True, 'masker': MaskerConfig('a', generator='clipseg')}, "no weights, got 'a'")])
+def test_ivm_bench_refuses_random_weights_that_make_no_sense(words, said):
+    with pytest.raises(ConfigError, match=said):
+        BenchConfig(**words)

@@ -34,10 +34,10 @@ from transformers.models.sam.configuration_sam import SamMaskDecoderConfig
 from transformers.models.sam.modeling_sam import SamTwoWayTransformer
 
 from ivm_ros.masker import CheckpointError, Masker, MaskerConfig
-from ivm_ros.models.ivm_v1 import FILE, make, PROMPT, write_tiny
+from ivm_ros.models.ivm_v1 import FILE, make, PROMPT, write_random
 from ivm_ros.models.ivm_v1_decoder import V1Config
 from ivm_ros.models.ivm_v1_net import V1Net
-from ivm_ros.models.ivm_v1_tiny import CANVAS, CHANNELS, SIZES, WIDTH
+from ivm_ros.models.ivm_v1_random import CANVAS, CHANNELS, configs, SIZES, WIDTH
 from ivm_ros.models.ivm_v1_weights import fill, read_tensors
 from ivm_ros.models.pretrained import WeightsError
 
@@ -114,7 +114,7 @@ def released(size: Sizes) -> dict[str, tuple[int, ...]]:
 def tiny(tmp_path_factory):
     """Write the miniature, its trained part under the names written down here."""
     folder = tmp_path_factory.mktemp('ivm_v1')
-    write_tiny(folder)
+    write_random(folder)
     made = torch.load(folder / 'ivm' / FILE, weights_only=True)
     torch.save({name: made[name] for name in released(TINY)}, folder / 'ivm' / FILE)
     return folder
@@ -176,6 +176,10 @@ def test_parameters_and_memory_are_what_docstring_and_page_say():
     assert {name: round(value / 1e9) for name, value in gigabytes.items()} == {
         'float32': 30, 'bfloat16': 15, 'int8': 9, 'int4': 6}
     assert (round(llava / 1e6), round(sam / 1e6)) == (6932, 637)
+    with torch.device('meta'):  # what `ivm bench --random` makes
+        language, sight = configs(tiny=False)
+        made = LlavaModel(language), SamVisionModel(sight.vision_config)
+    assert [sum(value.numel() for value in one.parameters()) for one in made] == [llava, sam]
 
 
 def reference(tiny, image, text):

@@ -14,13 +14,12 @@
 """
 CLIPSeg: a noun phrase in, a soft mask out (arXiv 2112.10003); the grammar gives the phrases.
 
-Weights: `CIDAS/clipseg-rd64-refined` (0.6 GB; Apache-2.0), 152.5 M parameters: 0.6 GB of memory in
+Weights: `CIDAS/clipseg-rd64-refined` (0.6 GB; Apache-2.0), 150.7 M parameters: 0.6 GB of memory in
 float32, 0.3 GB in bfloat16. It knows no relations: 'the cup left of the pan' is 'cup' to it. The
 union of what is acted on and where it goes becomes the target.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,15 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ivm_ros.language.grammar import GrammarParser
+from ivm_ros.models.clipseg_random import write_random
+from ivm_ros.models.phrases import phrases_of
 from ivm_ros.models.pretrained import (check_files, dtype_of, find_part, load_pretrained,
-                                       load_processor, Part, quiet)
+                                       load_processor, Part)
 from ivm_ros.models.settings import MaskerConfig
 from ivm_ros.models.text import file_hash
 from ivm_ros.sample import Mask
+
+__all__ = ['PARTS', 'ClipsegGenerator', 'make', 'write_random']
 
 PARTS = {'clipseg': Part('CIDAS/clipseg-rd64-refined', licence='Apache-2.0', gigabytes=.6)}
 
@@ -50,14 +52,6 @@ def make(config: MaskerConfig, device: torch.device, threads: int) -> 'ClipsegGe
     folder = find_part('clipseg', 'clipseg', PARTS['clipseg'], config.weights)
     net = load_pretrained(CLIPSegForImageSegmentation, folder, dtype=dtype_of(config, device))
     return ClipsegGenerator(net.to(device), load_processor(folder), folder)
-
-
-@lru_cache(256)
-def phrases_of(instruction: str) -> tuple[str, ...]:
-    """List the heads of what a sentence acts on and where that goes."""
-    return tuple(dict.fromkeys(phrase.head or phrase.text for phrase in
-                               GrammarParser().parse(instruction).phrases if phrase.wanted)
-                 ) or (instruction,)
 
 
 class ClipsegGenerator:
@@ -121,28 +115,3 @@ class ClipsegGenerator:
                                         mode='bilinear')[0, 0].sigmoid()
         return Mask(target.cpu().numpy(), np.zeros(size, np.float32), float(target.max()))
 
-
-def write_tiny(folder: Path, seed: int = 0) -> None:
-    """Write random weights of a miniature to `folder`/clipseg, for the setting `weights`."""
-    from transformers import (CLIPImageProcessor, CLIPSegConfig, CLIPSegForImageSegmentation,
-                              CLIPSegProcessor)
-
-    from ivm_ros.models.ivm_v1_tiny import letters
-
-    tokenizer = letters(model_max_length=77)
-    size = {'hidden_size': 32, 'intermediate_size': 64, 'num_attention_heads': 2,
-            'num_hidden_layers': 3}
-    with torch.random.fork_rng(devices=[]), quiet():
-        torch.manual_seed(seed)
-        net: Any = CLIPSegForImageSegmentation(CLIPSegConfig(
-            text_config={**size, 'vocab_size': len(tokenizer), 'eos_token_id': 2,
-                         'bos_token_id': 1, 'pad_token_id': 3, 'initializer_range': .3},
-            vision_config={**size, 'image_size': 64, 'patch_size': 16, 'initializer_range': .1},
-            projection_dim=32, reduce_dim=16, extract_layers=[0, 1, 2],
-            decoder_num_attention_heads=2, decoder_intermediate_size=32,
-            use_complex_transposed_convolution=True))
-        net.decoder.transposed_convolution[-1].weight.data.mul_(.01)  # masks with halves
-        net.save_pretrained(folder / 'clipseg')
-        CLIPSegProcessor(CLIPImageProcessor(
-            size={'height': 64, 'width': 64}, do_center_crop=False), tokenizer
-        ).save_pretrained(folder / 'clipseg')

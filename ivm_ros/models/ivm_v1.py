@@ -30,14 +30,14 @@ import torch
 from torch.nn import functional
 
 from ivm_ros.models.ivm_v1_net import load_net, V1Net
-from ivm_ros.models.ivm_v1_tiny import write_tiny
+from ivm_ros.models.ivm_v1_random import write_random
 from ivm_ros.models.pixels import normalise
 from ivm_ros.models.pretrained import find_part, load_processor, Part
 from ivm_ros.models.settings import MaskerConfig
 from ivm_ros.models.text import file_hash
 from ivm_ros.sample import Mask
 
-__all__ = ['PARTS', 'V1Generator', 'make', 'write_tiny']
+__all__ = ['PARTS', 'V1Generator', 'make', 'write_random']
 
 FILE = 'IVM-V1.0.bin'
 PARTS = {

@@ -224,6 +224,19 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+@contextmanager
+def seeded(seed: int, dtype: torch.dtype = torch.float32) -> Iterator[None]:
+    """Make random weights of a seed and a type inside; the caller's random numbers stay."""
+    before = torch.get_default_dtype()
+    with torch.random.fork_rng(devices=[]), quiet():
+        torch.manual_seed(seed)
+        torch.set_default_dtype(dtype)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
+
+
 def _spelt(difference: Any) -> str:
     """Spell a name with the shapes that came and were wanted."""
     if isinstance(difference, str):

@@ -15,7 +15,8 @@
 From the name of a generator to the generator, with what every large one needs around it.
 
 `GENERATORS` (in `ivm_ros.models.settings`) names a module, imported when it is asked for, with
-`make(config, device, threads)`; large ones also have `PARTS`, their weights, and `write_tiny`.
+`make(config, device, threads)`; large ones also have `PARTS`, their weights, and
+`write_random(folder, seed, tiny)`, which writes random ones in their place.
 """
 
 from dataclasses import replace

@@ -38,7 +38,7 @@ PICTURE = np.kron(np.random.default_rng(0).integers(0, 256, (15, 20, 3), np.uint
 @pytest.mark.parametrize('name', LARGE)
 def test_the_node_masks_with_each(graph, name, tmp_path):
     """As the library does, by the sentence; it says which generator it is, and reloads it."""
-    module_of(name).write_tiny(tmp_path / name)
+    module_of(name).write_random(tmp_path / name)
     config = {'generator': name, 'weights': str(tmp_path / name), 'device': 'cpu'}
     program = graph.start(MODULE, instruction='pick up the red mug', found_threshold=0.0, **config)
     program.wait_for(f'model loaded: {name} on cpu')
@@ -78,7 +78,7 @@ def test_the_node_without_the_weights_says_how_to_get_them(graph, tmp_path):
     program.wait_for('cannot configure: generator ivm_v1: no IVM-V1.0.bin in')
     program.wait_for('"ivm download ivm_v1" fetches it')
     assert not graph.change(NODE, generator='ivm-v1').successful
-    module_of('clipseg').write_tiny(tmp_path)
+    module_of('clipseg').write_random(tmp_path)
     assert graph.change(NODE, generator='clipseg', instruction='cup').successful
     assert graph.move(NODE, 'configure')
     program.wait_for('model loaded: clipseg')
