@@ -72,8 +72,9 @@ def bench_large(config: MaskerConfig, made: str, rounds: int, path: str) -> int:
             torch.cuda.reset_peak_memory_stats()
         times = _measure(masker, max(3, rounds // SHARE))
     info = masker.info
-    report = {name: {'median': round(float(np.median(ms)), 3), 'n': len(ms)}
-              for name, ms in times.items()}
+    report: dict[str, Any] = {
+        name: {'median': round(float(np.median(ms)), 3), 'n': len(ms)}
+        for name, ms in times.items()}
     report |= {'generator': config.generator, 'made': made or 'as found',
                'load_s': round(loading, 2), **_memory(info['device']),
                'trouble': info.get('trouble', ''), 'precision': config.precision,

@@ -184,6 +184,13 @@ def test_each_is_an_expert_of_annotation(tiny):
         make_expert('ivm_v1', config(tiny, 'clipseg'))
 
 
+EYES = {'ivm_v1': lambda made: made.net.sam,
+        'clipseg': lambda made: made.net.clip.vision_model,
+        'grounded_sam2': lambda made: made.sam.vision_encoder,
+        'sam3': lambda made: made.net.vision_encoder}
+"""What each sees pictures with, all of a batch at once."""
+
+
 class Gpu:
     """Stands for a GPU whose memory holds `room` pictures: there is none on most machines."""
 
@@ -198,9 +205,8 @@ class Gpu:
         if device.type == 'cuda':
             if not self.room:
                 raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB. Of')
-            inner = generator.generator
-            net = getattr(inner.net, 'sam', None) or inner.net.clip.vision_model
-            net.register_forward_pre_hook(self._fill, with_kwargs=True)
+            EYES[self.config.generator](generator.generator).register_forward_pre_hook(
+                self._fill, with_kwargs=True)
         return generator
 
     def _fill(self, module, given, words):

@@ -114,4 +114,3 @@ class ClipsegGenerator:
         target = functional.interpolate(planes.amax(0)[None, None], size,
                                         mode='bilinear')[0, 0].sigmoid()
         return Mask(target.cpu().numpy(), np.zeros(size, np.float32), float(target.max()))
-

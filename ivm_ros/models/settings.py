@@ -22,6 +22,8 @@ GENERATORS = {
     'compact': 'ivm_ros.models.compact_generator',
     'ivm_v1': 'ivm_ros.models.ivm_v1',
     'clipseg': 'ivm_ros.models.clipseg',
+    'grounded_sam2': 'ivm_ros.models.grounded_sam2',
+    'sam3': 'ivm_ros.models.sam3',
 }
 """Name to module; `ivm_ros.models.registry` says what a module holds."""
 
