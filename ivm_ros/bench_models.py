@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import torch
 
+from ivm_ros.config import ConfigError
 from ivm_ros.deploy import apply, DeployConfig, MethodName
 from ivm_ros.image import letterbox_of, to_canvas
 from ivm_ros.masker import Masker, MaskerConfig
@@ -53,7 +54,8 @@ def model_jobs(masker: Masker) -> dict[str, Job]:
     """
     generator = masker.generator
     if not isinstance(generator, CompactGenerator):
-        raise TypeError(f'bench: wanted the compact generator, got {type(generator).__name__}')
+        raise ConfigError('ivm bench times the compact generator only, got '
+                          f'{masker.info["generator"]!r}; leave --masker.generator out')
     image = picture()
     canvas = to_canvas(image, letterbox_of(SIZE, generator.canvas))
     device = next(generator.net.parameters()).device

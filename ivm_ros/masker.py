@@ -20,26 +20,25 @@ The one door: an image and a sentence go in, a soft mask comes out.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal, overload
+from typing import Any, overload
 
 import numpy as np
 import torch
 
-from ivm_ros.config import check, Doc, Range
 from ivm_ros.image import check_image, ImageError
-from ivm_ros.models.checkpoint import CheckpointError, load_checkpoint
-from ivm_ros.models.compact_generator import CompactGenerator
+from ivm_ros.models.checkpoint import CheckpointError
 from ivm_ros.models.device import choose_device, choose_threads, DeviceError
 from ivm_ros.models.generator import Generator
-from ivm_ros.models.installed import weights_path
+from ivm_ros.models.memory import MemoryFullError
 from ivm_ros.models.onnx_export import OnnxError
-from ivm_ros.models.text import TextEncoder, TextEncoderError
+from ivm_ros.models.registry import make_generator
+from ivm_ros.models.settings import MaskerConfig
+from ivm_ros.models.text import TextEncoderError
 from ivm_ros.sample import Mask
 
 __all__ = ['CheckpointError', 'DeviceError', 'ImageError', 'InstructionError', 'Masker',
-           'MaskerConfig', 'OnnxError', 'TextEncoderError', 'check_instruction']
+           'MaskerConfig', 'MemoryFullError', 'OnnxError', 'TextEncoderError',
+           'check_instruction']
 
 LONGEST = 2000
 """Characters of an instruction; the encoder reads the first 48 word pieces of it."""
@@ -49,31 +48,9 @@ class InstructionError(ValueError):
     """An instruction is empty, too long or no text."""
 
 
-@dataclass(frozen=True)
-class MaskerConfig:
-    """What masks are made with."""
-
-    weights: Annotated[str, Doc(
-        'Checkpoint (.safetensors); empty: the promoted one, else the shipped one.')] = ''
-    text_encoder: Annotated[str, Doc('Folder of the sentence encoder; empty to search.')] = ''
-    device: Annotated[Literal['auto', 'cpu', 'cuda'], Doc('Where the network runs.')] = 'auto'
-    threads: Annotated[int, Range(0, 256), Doc(
-        'CPU threads; 0 chooses: one on up to four cores, where more fight the camera driver.'
-    )] = 0
-    half: Annotated[bool, Doc('Half precision on CUDA.')] = True
-    runtime: Annotated[Literal['torch', 'onnx'], Doc(
-        'What computes the network: PyTorch, or ONNX Runtime (faster on CPUs).')] = 'torch'
-    graph: Annotated[str, Doc(
-        'ONNX file of "ivm export"; empty: made once and kept in a cache.')] = ''
-
-    def __post_init__(self) -> None:
-        """Check types and choices."""
-        check(self)
-
-
 class Masker:
     """
-    Masks images by sentences with the promoted or shipped weights, or others.
+    Masks images by sentences with the compact generator's promoted or shipped weights, or others.
 
     Sets the number of threads of torch for the whole process (see `MaskerConfig.threads`).
 
@@ -85,27 +62,24 @@ class Masker:
         TextEncoderError: The sentence encoder is missing or another one.
         DeviceError: CUDA is asked for and absent.
         OnnxError: ONNX Runtime is asked for and absent, or the graph is of other weights.
+        MemoryFullError: The GPU does not hold the weights (see `MaskerConfig.on_out_of_memory`).
     """
 
     def __init__(self, config: MaskerConfig = MaskerConfig()) -> None:
         device = choose_device(config.device)
         self.threads = choose_threads(config.threads)
         torch.set_num_threads(self.threads)
-        checkpoint = load_checkpoint(weights_path(config.weights))
-        encoder = TextEncoder(config.text_encoder, device)
-        self.generator: Generator
-        if config.runtime == 'onnx':
-            from ivm_ros.models.onnx_generator import OnnxGenerator
+        self._careful = make_generator(config, device, self.threads)
 
-            self.generator = OnnxGenerator(
-                checkpoint, encoder, Path(config.graph) if config.graph else None, self.threads)
-        else:
-            self.generator = CompactGenerator(checkpoint, encoder, config.half)
+    @property
+    def generator(self) -> Generator:
+        """The generator in use; another one after CUDA memory ran out and `cpu` is the rule."""
+        return self._careful.generator
 
     @property
     def info(self) -> dict[str, Any]:
         """What a bug report needs: generator, weights, provenance, device, threads."""
-        return {**self.generator.info, 'threads': self.threads, 'torch': torch.__version__}
+        return {**self._careful.info, 'threads': self.threads, 'torch': torch.__version__}
 
     @overload
     def __call__(self, image: np.ndarray, instruction: str) -> Mask: ...
@@ -144,7 +118,7 @@ class Masker:
     def _generate(self, images: list[np.ndarray], instructions: list[str]) -> list[Mask]:
         for image in images:
             check_image(image)
-        return self.generator.generate(images, [check_instruction(text) for text in instructions])
+        return self._careful.generate(images, [check_instruction(text) for text in instructions])
 
 
 def check_instruction(text: str) -> str:

@@ -29,14 +29,17 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from ivm_ros.config import options
 from ivm_ros.deploy import DeployConfig
+from ivm_ros.models.settings import GENERATORS, MaskerConfig
 from ivm_ros.nodes import dds
 from ivm_ros.nodes.node_config import NodeConfig
 from ivm_ros.nodes.programs import program
 from ivm_ros.tracker import TrackConfig
 
-OPTIONS = {option.name: option for cls in (NodeConfig, DeployConfig, TrackConfig)
+OPTIONS = {option.name: option for cls in (NodeConfig, DeployConfig, MaskerConfig, TrackConfig)
            for option in options(cls)}
-GIVEN = {'instruction': str, 'method': str, 'device': str, 'track': bool, 'track_interval': int}
+MODEL = ('generator', 'weights', 'precision', 'robot_plane', 'on_out_of_memory')
+GIVEN = {'instruction': str, 'method': str, 'device': str, **dict.fromkeys(MODEL, str),
+         'track': bool, 'track_interval': int}
 """Arguments that are parameters of the node, passed on only when they are given."""
 
 
@@ -57,6 +60,15 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
                     ('camera_info', camera_info)])]
 
 
+def model_argument(name: str) -> DeclareLaunchArgument:
+    """Declare a setting of the model: what it is and may be, empty for the parameter file's."""
+    option = OPTIONS[name]
+    choices = tuple(GENERATORS) if name == 'generator' else option.choices
+    default = f' Empty = by params_file, else {option.default}.' if option.default else ''
+    return DeclareLaunchArgument(name, default_value='', description=option.help + default,
+                                 choices=['', *choices] if choices else None)
+
+
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments; `ros2 launch --show-args` prints them."""
     method = OPTIONS['method']
@@ -74,6 +86,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument('device', default_value='', choices=['', 'auto', 'cpu', 'cuda'],
                               description='Where the network runs. Empty = by params_file, else '
                                           'cuda where there is one.'),
+        *map(model_argument, MODEL),
         DeclareLaunchArgument('track', default_value='', choices=['', 'true', 'false'],
                               description=f'{OPTIONS["track"].help} Empty = by params_file, else '
                                           f'false.'),

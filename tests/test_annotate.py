@@ -42,7 +42,7 @@ import time
 import numpy as np
 
 from ivm_ros.annotate.experts import Candidate
-from ivm_ros.annotate.parse import sentence_of
+from ivm_ros.language.parse import sentence_of
 
 
 class Red:

@@ -21,11 +21,11 @@ import pytest
 from ivm_ros.annotate.experts import (
     ask, Candidate, ExpertError, make_expert, Picture, SimTruth, split_names)
 from ivm_ros.annotate.fuse import fuse, RULES
-from ivm_ros.annotate.grammar import GrammarParser
-from ivm_ros.annotate.parse import Parsed, Phrase, sentence_of
 from ivm_ros.config import ConfigError
 from ivm_ros.data.compose import compose, CompositeConfig
 from ivm_ros.data.shards import read_rows
+from ivm_ros.language.grammar import GrammarParser
+from ivm_ros.language.parse import Parsed, Phrase, sentence_of
 from ivm_ros.masker import MaskerConfig
 
 CUP, TRAY = Phrase('the cup', 'target', 'cup'), Phrase('the tray', 'destination', 'tray')

@@ -26,10 +26,10 @@ import pytest
 
 from ivm_ros.annotate.llm import Llm, LlmConfig, LlmError, read_prompts
 from ivm_ros.annotate.llm_tasks import complicate, LlmParser, PHRASES
-from ivm_ros.annotate.parse import ParseError, Phrase
 from ivm_ros.annotate.pipeline import annotate, AnnotateConfig
 from ivm_ros.config import ConfigError
 from ivm_ros.data.shards import read_info, read_rows, write_info, write_shard
+from ivm_ros.language.parse import ParseError, Phrase
 
 SENTENCE = 'put the cup on the tray'
 GOOD = {'phrases': [{'text': 'the cup', 'role': 'target', 'name': 'cup'},

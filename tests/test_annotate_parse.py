@@ -24,10 +24,10 @@ import re
 import numpy as np
 import pytest
 
-from ivm_ros.annotate.grammar import GrammarParser
-from ivm_ros.annotate.parse import ParseError, Phrase, ROLES
 from ivm_ros.language.colours import COLOURS
+from ivm_ros.language.grammar import GrammarParser
 from ivm_ros.language.nouns import NOUNS
+from ivm_ros.language.parse import ParseError, Phrase, ROLES
 from ivm_ros.language.speaker import SHARES, Speaker
 from ivm_ros.language.things import Thing
 from ivm_ros.language.words import ANYTHING, plural_of

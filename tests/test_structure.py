@@ -30,8 +30,8 @@ PYTHON = sorted({ROOT / 'setup.py', *(
     for path in (ROOT / folder).rglob('*.py'))})
 
 GROUND = {'config', 'files', 'sample', 'version'}
-PROGRAMS = {'bench', 'bench_cost', 'bench_flops', 'bench_models', 'bench_node', 'cli', 'export',
-            'info', 'mask_files', 'promote'}
+PROGRAMS = {'bench', 'bench_cost', 'bench_flops', 'bench_large', 'bench_models', 'bench_node',
+            'cli', 'download', 'export', 'info', 'mask_files', 'promote'}
 # What each part of ivm_ros may import, itself aside. A new module gets a line here.
 MAY_IMPORT = {
     'config': set(),
@@ -53,7 +53,7 @@ MAY_IMPORT = {
     'deploy': GROUND | {'image'},
     'flow': GROUND,
     'tracker': GROUND | {'flow'},
-    'models': GROUND | {'image'},
+    'models': GROUND | {'image', 'language'},
     'masker': GROUND | {'image', 'deploy', 'models'},
     'data': GROUND | {'pixel_formats', 'image', 'language', 'work'},
     'audit': GROUND | {'data'},

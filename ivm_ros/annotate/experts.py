@@ -19,8 +19,8 @@ people's by 'package.module:function', called with no argument to make one.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from hashlib import sha256
 from importlib import import_module
 import re
@@ -29,10 +29,11 @@ from typing import Protocol
 import numpy as np
 
 from ivm_ros.annotate.noise import Noise, spoil
-from ivm_ros.annotate.parse import Parsed, Phrase, sentence_of
 from ivm_ros.config import ConfigError, from_dict, nearest
 from ivm_ros.data.shards import decode_labels, decode_mask, ROBOT, Row
+from ivm_ros.language.parse import Parsed, Phrase, sentence_of
 from ivm_ros.masker import Masker, MaskerConfig
+from ivm_ros.models.settings import GENERATORS
 from ivm_ros.sample import Mask
 
 
@@ -113,18 +114,21 @@ class SimTruth:
                 for picture, parsed in zip(images, phrases)]
 
 
-class Compact:
+class Whole:
     """
     A generator through `Masker`, which reads whole sentences.
 
     Args:
-        masker: Weights and where they run.
+        generator: Which, and the expert's name.
+        masker: Where it runs; its weights, where they are of this generator.
     """
 
-    name = 'compact'
+    ending = ''
 
-    def __init__(self, masker: MaskerConfig):
-        self.masker = Masker(masker)
+    def __init__(self, generator: str, masker: MaskerConfig):
+        self.name = generator + self.ending
+        self.masker = Masker(masker if masker.generator == generator else replace(
+            masker, generator=generator, weights='', runtime='torch'))
 
     def _asked(self, parsed: Parsed) -> Sequence[Phrase]:
         return [sentence_of(parsed)]
@@ -146,10 +150,10 @@ class Compact:
         return Candidate(mask.target, mask.found * float(inside.mean()), phrase, self.name)
 
 
-class CompactPhrases(Compact):
-    """The same generator asked for every phrase by itself."""
+class Phrases(Whole):
+    """The same asked for every phrase by itself."""
 
-    name = 'compact-phrases'
+    ending = '-phrases'
 
     def _asked(self, parsed: Parsed) -> Sequence[Phrase]:
         return parsed.phrases
@@ -186,10 +190,14 @@ class Noisy:
         return Candidate(_unit(mask), 1.0, phrase, self.name, note)
 
 
+def _of_generator(kind: type[Whole], name: str, settings: str, masker: MaskerConfig) -> Expert:
+    return kind(name, masker)
+
+
 EXPERTS: dict[str, Callable[[str, MaskerConfig], Expert]] = {
     'sim-truth': lambda settings, masker: SimTruth(),
-    'compact': lambda settings, masker: Compact(masker),
-    'compact-phrases': lambda settings, masker: CompactPhrases(masker),
+    **{name + kind.ending: partial(_of_generator, kind, name)
+       for name in GENERATORS for kind in (Whole, Phrases)},
     'noisy': lambda settings, masker: Noisy(settings)}
 
 

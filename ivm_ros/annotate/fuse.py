@@ -29,7 +29,7 @@ from typing import get_args, Literal
 import numpy as np
 
 from ivm_ros.annotate.experts import Candidate
-from ivm_ros.annotate.parse import Parsed
+from ivm_ros.language.parse import Parsed
 
 Rule = Literal['mean', 'union', 'majority', 'route']
 RULES: tuple[Rule, ...] = get_args(Rule)

@@ -25,11 +25,11 @@ import numpy as np
 
 from ivm_ros.annotate.experts import ask, Candidate, make_expert, Picture
 from ivm_ros.annotate.fuse import fuse, Fused, Rule
-from ivm_ros.annotate.grammar import GrammarParser
 from ivm_ros.annotate.llm import Llm, LlmConfig, LlmError
 from ivm_ros.annotate.llm_tasks import complicate, LlmParser
-from ivm_ros.annotate.parse import Parsed, ParseError, Parser
 from ivm_ros.data.shards import DatasetError, decode_image, encode_mask, Row
+from ivm_ros.language.grammar import GrammarParser
+from ivm_ros.language.parse import Parsed, ParseError, Parser
 from ivm_ros.masker import MaskerConfig
 
 TRUTH = ('things', 'alike', 'anchors', 'targets', 'detail', 'needs')

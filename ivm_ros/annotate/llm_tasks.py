@@ -17,9 +17,9 @@ from collections.abc import Sequence
 import re
 from typing import Any
 
-from ivm_ros.annotate.grammar import GrammarParser
 from ivm_ros.annotate.llm import Llm, LlmError, Question
-from ivm_ros.annotate.parse import Parsed, ParseError, Phrase, ROLES
+from ivm_ros.language.grammar import GrammarParser
+from ivm_ros.language.parse import Parsed, ParseError, Phrase, ROLES
 
 MOST = 12  # phrases of a sentence
 LONGEST = 300  # characters of a sentence that a model writes, or of a phrase

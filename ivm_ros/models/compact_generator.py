@@ -14,17 +14,37 @@
 """The compact generator behind the `Generator` protocol: pixels in, masks out."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from ivm_ros.image import from_canvas, letterbox_of, to_canvas
-from ivm_ros.models.checkpoint import Checkpoint
+from ivm_ros.models.checkpoint import Checkpoint, load_checkpoint
 from ivm_ros.models.chooser import Heard
+from ivm_ros.models.installed import weights_path
 from ivm_ros.models.pixels import normalise
+from ivm_ros.models.settings import MaskerConfig
 from ivm_ros.models.text import NAME, TextEncoder, TextEncoderError
 from ivm_ros.sample import Mask
+
+
+def make(config: MaskerConfig, device: torch.device, threads: int) -> 'CompactGenerator':
+    """
+    Make the compact generator, in PyTorch or ONNX Runtime.
+
+    Raises:
+        CheckpointError, TextEncoderError, OnnxError: As its parts do.
+    """
+    checkpoint = load_checkpoint(weights_path(config.weights))
+    encoder = TextEncoder(config.text_encoder, device)
+    if config.runtime == 'torch':
+        return CompactGenerator(checkpoint, encoder, config.half)
+    from ivm_ros.models.onnx_generator import OnnxGenerator
+
+    return OnnxGenerator(checkpoint, encoder, Path(config.graph) if config.graph else None,
+                         threads)
 
 
 class CompactGenerator:
@@ -39,6 +59,8 @@ class CompactGenerator:
     Raises:
         TextEncoderError: The encoder is not the one the weights were trained with.
     """
+
+    has_robot = True
 
     def __init__(self, checkpoint: Checkpoint, encoder: TextEncoder, half: bool = True) -> None:
         wanted = checkpoint.info.get('text_encoder', {}).get('sha256', '')

@@ -24,6 +24,11 @@ from ivm_ros.sample import Mask
 class Generator(Protocol):
     """Images and sentences to soft masks; stateless but for a cache of encoded sentences."""
 
+    @property
+    def has_robot(self) -> bool:
+        """Masks have a plane of the robot; without, it is nought everywhere."""
+        ...
+
     def generate(self, images: Sequence[np.ndarray], instructions: Sequence[str]) -> list[Mask]:
         """
         Mask each image by the sentence of the same place, in one batch.

@@ -113,6 +113,8 @@ class IvmNode(LifecycleNode):
         info = self._masker.info
         self.get_logger().info(f'model loaded: {info["generator"]} on {info["device"]}, '
                                f'{info["threads"]} thread(s), weights {info["weights"]}')
+        if 'keys' in info:  # which arrays of other people's weights went where
+            self.get_logger().info(f'weights: {info["keys"]}')
         self.get_logger().info('inactive: nothing is masked or published until activated')
         return DONE
 
@@ -227,6 +229,7 @@ class IvmNode(LifecycleNode):
                          f'give each its own name with -r __node:=NAME')
             self.get_logger().warning(wrong[-1], throttle_duration_sec=QUIET)
         info = self._masker.info if self._masker is not None else {}
+        wrong.append(info.get('trouble', ''))
         report = self._stats.report()
         health = Health(
             self._phase, self._error, self._stream.topic if self._stream is not None else '',

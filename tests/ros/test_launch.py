@@ -66,8 +66,9 @@ def show_arguments(file: str, folder: Path) -> str:
 @needs_launch
 @pytest.mark.slow
 @pytest.mark.parametrize(('file', 'names'), [
-    ('ivm.launch.py', ['image', 'camera_info', 'instruction', 'method', 'device', 'namespace',
-                       'track', 'track_interval', 'params_file']),
+    ('ivm.launch.py', ['image', 'camera_info', 'instruction', 'method', 'device', 'generator',
+                       'weights', 'precision', 'robot_plane', 'on_out_of_memory', 'track',
+                       'track_interval', 'namespace', 'params_file']),
     ('sim.launch.py', ['seed', 'rate', 'instruction', 'method', 'device', 'namespace',
                        'params_file']),
     ('closed_loop.launch.py', ['camera', 'weights', 'task', 'clutter', 'seed', 'episodes', 'pace',
@@ -249,6 +250,7 @@ def test_example_parameters_are_ours_and_say_the_defaults():
     known = {option.name for cls in (NodeConfig, DeployConfig) for option in options(cls)}
     assert set(loop['/**']['ros__parameters']) - known == {'use_sim_time'}
     values = yaml.safe_load((ROOT / 'config' / 'ivm.yaml').read_text())['/**']['ros__parameters']
+    assert {'generator', 'precision', 'robot_plane', 'on_out_of_memory'} <= set(values)
     for cls in (NodeConfig, DeployConfig, MaskerConfig, TrackConfig):
         mine = {option.name: values.pop(option.name) for option in options(cls)
                 if option.name in values}

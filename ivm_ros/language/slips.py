@@ -15,7 +15,7 @@
 
 from functools import cache
 
-from ivm_ros.annotate.grammar_words import BRINGS, MOVES, OTHERS, PUTS, SINGULAR
+from ivm_ros.language.grammar_words import BRINGS, MOVES, OTHERS, PUTS, SINGULAR
 
 FEWEST = 4  # letters of a word that is mended; shorter ones are too much alike
 OPENING = frozenset(word for verb in (*PUTS, *MOVES, *BRINGS, *OTHERS) for word in verb.split()

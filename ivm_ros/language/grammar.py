@@ -23,9 +23,9 @@ phrase, unless `ivm_ros.language.goals` knows what it takes.
 from collections.abc import Iterator
 import re
 
-from ivm_ros.annotate import grammar_words as words
-from ivm_ros.annotate.parse import Parsed, ParseError, Phrase, Role
-from ivm_ros.annotate.slips import mended
+from ivm_ros.language import grammar_words as words
+from ivm_ros.language.parse import Parsed, ParseError, Phrase, Role
+from ivm_ros.language.slips import mended
 
 
 class GrammarParser:

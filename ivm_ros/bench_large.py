@@ -1,0 +1,140 @@
+# Copyright 2026 The ivm_ros authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+`ivm bench --generator NAME`: what a frame costs with a large generator, and what memory it takes.
+
+With `--random` the weights are random ones of the true size, with `--tiny` those of a miniature:
+neither time nor memory depends on what weights know, so nothing has to be fetched.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+import json
+from multiprocessing import get_context
+from pathlib import Path
+import resource
+import shlex
+import sys
+from tempfile import TemporaryDirectory
+import time
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+import torch
+
+from ivm_ros.bench_models import picture
+from ivm_ros.files import replace_file
+from ivm_ros.masker import Masker, MaskerConfig
+from ivm_ros.models.registry import module_of
+from ivm_ros.version import commit, versions
+
+WARM_UP = 2
+SENTENCES = ('put the red mug on the plate left of the bowl', 'pick up the duck', 'the fork',
+             'take the large white plate')
+SHARE = 20
+"""Of as many rounds as the compact generator gets, a large one gets one."""
+
+
+def bench_large(config: MaskerConfig, made: str, rounds: int, path: str) -> int:
+    """
+    Time a large generator, print what came out, write it.
+
+    Args:
+        config: Which one, where, in what numbers.
+        made: 'random' or 'tiny' weights; '': those that `config` finds.
+        rounds: Of the compact generator.
+        path: Of the JSON; '' for none.
+
+    Raises:
+        WeightsError: There are no weights, or a package is missing.
+        MemoryFullError: They do not fit.
+    """
+    with _weights(config, made) as settings:
+        started = time.perf_counter()
+        masker = Masker(settings)
+        loading = time.perf_counter() - started
+        if masker.info['device'].startswith('cuda'):
+            torch.cuda.reset_peak_memory_stats()
+        times = _measure(masker, max(3, rounds // SHARE))
+    info = masker.info
+    report: dict[str, Any] = {
+        name: {'median': round(float(np.median(ms)), 3), 'n': len(ms)}
+        for name, ms in times.items()}
+    report |= {'generator': config.generator, 'made': made or 'as found',
+               'load_s': round(loading, 2), **_memory(info['device']),
+               'trouble': info.get('trouble', ''), 'precision': config.precision,
+               'robot_plane': config.robot_plane, 'device': info['device'],
+               'threads': masker.threads, 'sha256': info['sha256'],
+               'command': shlex.join(sys.argv), 'commit': commit(), 'versions': versions()}
+    _show(report)
+    if path:
+        with replace_file(Path(path)) as part:
+            part.write_text(json.dumps(report, indent=2) + '\n')
+    return 0
+
+
+@contextmanager
+def _weights(config: MaskerConfig, made: str) -> Iterator[MaskerConfig]:
+    """Give the settings, with weights that are random and gone afterwards where asked for."""
+    if not made:
+        yield config
+        return
+    with TemporaryDirectory(prefix='ivm_bench_') as folder:
+        # In a process of its own, so that the peak of memory is that of masking alone.
+        with ProcessPoolExecutor(1, get_context('spawn')) as pool:
+            pool.submit(module_of(config.generator).write_random, Path(folder),
+                        tiny=made == 'tiny').result()
+        yield replace(config, weights=folder)
+
+
+def _measure(masker: Masker, rounds: int) -> dict[str, list[float]]:
+    """Time a picture with one sentence and with four, in turns; masks on the CPU end a turn."""
+    image = picture()
+    jobs = {f'{count}_sentences_ms': SENTENCES[:count] for count in (1, len(SENTENCES))}
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for number in range(-WARM_UP, rounds):
+        for name, sentences in jobs.items():
+            start = time.perf_counter()
+            masker([image] * len(sentences), sentences)
+            if number >= 0:
+                times[name].append((time.perf_counter() - start) * 1e3)
+    return times
+
+
+def _memory(device: str) -> dict[str, float]:
+    """Give the highest memory so far, MiB: of the process, and of CUDA where that computes."""
+    report = {'peak_process_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    if device.startswith('cuda'):
+        report['peak_cuda_mib'] = torch.cuda.max_memory_allocated() / 2**20
+    return {name: round(mib, 1) for name, mib in report.items()}
+
+
+def _show(report: dict[str, Any]) -> None:
+    table = Table(report['generator'], f'{report["made"]} weights, {report["device"]}')
+    for name, value in report.items():
+        if name.endswith('_ms'):
+            table.add_row(f'a picture, {name[0]} sentence(s): median of {value["n"]}, ms',
+                          f'{value["median"]:.1f}')
+    table.add_row('loading, s', f'{report["load_s"]:g}')
+    for name in ('peak_process_mib', 'peak_cuda_mib'):
+        if name in report:
+            table.add_row(name.replace('_', ' ').replace('mib', 'memory, MiB'),
+                          f'{report[name]:.0f}')
+    if report['trouble']:
+        table.add_row('memory was full', report['trouble'])
+    Console().print(table)
