@@ -72,7 +72,7 @@ def refine_part(mask: torch.Tensor, image: torch.Tensor, lowest: float = SEEN
     fine = slice(2 * rows.start, 2 * rows.stop), slice(2 * columns.start, 2 * columns.stop)
     part = mask[rows, columns]
     if part.numel():
-        part = refine(part[None, None], image[:, *fine].contiguous()[None])[0, 0]
+        part = refine(part[None, None], image[(slice(None), *fine)].contiguous()[None])[0, 0]
     return fine, part
 
 
