@@ -38,8 +38,9 @@ from ivm_ros.tracker import TrackConfig
 OPTIONS = {option.name: option for cls in (NodeConfig, DeployConfig, MaskerConfig, TrackConfig)
            for option in options(cls)}
 MODEL = ('generator', 'weights', 'precision', 'robot_plane', 'on_out_of_memory')
-GIVEN = {'instruction': str, 'method': str, 'device': str, **dict.fromkeys(MODEL, str),
-         'track': bool, 'track_interval': int}
+GIVEN = {'instruction': str, 'method': str, 'device': str, 'generator': str, 'weights': str,
+         'precision': str, 'robot_plane': str, 'on_out_of_memory': str, 'track': bool,
+         'track_interval': int}
 """Arguments that are parameters of the node, passed on only when they are given."""
 
 

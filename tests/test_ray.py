@@ -33,7 +33,7 @@ EXPERT = """
 import os
 
 from ivm_ros.annotate.experts import Candidate
-from ivm_ros.annotate.parse import sentence_of
+from ivm_ros.language.parse import sentence_of
 
 DIES = {dies!r}
 

@@ -38,8 +38,8 @@ import numpy as np
 
 from ivm_ros.annotate.experts import Candidate, Picture
 from ivm_ros.annotate.noise import Noise, spoil
-from ivm_ros.annotate.parse import Parsed, sentence_of
 from ivm_ros.data.shards import read_rows, Row, write_info, write_shard
+from ivm_ros.language.parse import Parsed, sentence_of
 
 SCENES, SENTENCES = 30, 6
 HELD_OUT_SEED = 900_200
