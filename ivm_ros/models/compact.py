@@ -36,7 +36,7 @@ from ivm_ros.models.chooser import Choice, Chooser, each, Heard
 from ivm_ros.models.outlines import draw
 from ivm_ros.models.proposals import Proposals, Proposer, take
 from ivm_ros.models.pyramid import grow
-from ivm_ros.models.refine import LOWEST, refine, refine_part
+from ivm_ros.models.refine import hint, LOWEST, refine, refine_part
 
 FAINT = -4.0  # logit below which a thing is not worth painting
 NOTHING = -20.0  # logit of pixels of which nothing is painted
@@ -82,7 +82,8 @@ class Prediction(NamedTuple):
 
 
 def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
-          margins: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
+          margins: torch.Tensor, images: torch.Tensor | None = None,
+          hinted: torch.Tensor | None = None) -> torch.Tensor:
     """
     Draw the union of the things that are meant.
 
@@ -95,6 +96,7 @@ def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
         image_index: int64 [B].
         margins: [3], added to the logits of pixels and of things, and what scales the logits.
         images: float32 [I, 3, h, w], normalised, to draw things anew by; None for not.
+        hinted: The same, to add what colours say at the masks' own resolution only (training).
 
     Returns:
         Logits [B, h, w] with images, [B, h/2, w/2] without.
@@ -102,6 +104,8 @@ def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
     pixel, thing, sharpness = margins
     masks, allowed = likeliest(proposals, meant + (thing - pixel), image_index)
     if images is None:
+        if hinted is not None:
+            masks = masks + hint(masks, each(hinted, image_index).float())
         # min(mask + pixel, meant + thing), with one sum less over all pixels.
         return (torch.minimum(masks, allowed).amax(1) + pixel) * sharpness
     images = each(images, image_index)

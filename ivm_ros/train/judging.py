@@ -104,7 +104,8 @@ class Judging:
         eyes = self.eyes
         proposals = eyes.proposer(batch.images, eyes.backbone(batch.images))
         masks = draw(proposals.outlines, F.avg_pool2d(proposals.pixels, 2),
-                     eyes.proposer.quarters).sigmoid()
+                     eyes.proposer.quarters)
+        masks = (masks + hint(masks, F.avg_pool2d(batch.images.float(), 2))).sigmoid()
         heard = eyes.chooser.listen(batch.tokens, batch.token_mask)
         meant = eyes.chooser(proposals, heard, batch.image_index).meant.sigmoid()
         robot = proposals.robot[:, None].float()

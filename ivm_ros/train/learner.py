@@ -49,8 +49,7 @@ class Answers(NamedTuple):
         robot (torch.Tensor): [I, h/2, w/2], likewise of the robot's.
         choice (Choice): Of B sentences.
         target (torch.Tensor | None): [B, h/2, w/2], logits; None where all images are labelled,
-            since what is meant and what belongs to a thing are then judged apart. Without what
-            colours add: a label that is wrong says nothing of colours.
+            since what is meant and what belongs to a thing are then judged apart. Likewise.
         names (torch.Tensor): [I, K, W], logits of the words that name each proposal.
         mentioned (torch.Tensor): [B, K, 2], logits of the second and third of `Batch.roles`.
     """
@@ -98,7 +97,7 @@ class Learner(nn.Module):
         heard = net.chooser.listen(batch.tokens, batch.token_mask, batch.forgotten)
         choice = net.chooser(proposals, heard, batch.image_index)
         target = None if bool(batch.labelled.all()) else paint(
-            proposals, choice.meant, batch.image_index, net.margins)
+            proposals, choice.meant, batch.image_index, net.margins, hinted=batch.images)
         names = net.chooser.fit(proposals.features[:, :-1], net.chooser.name(self.vocabulary))
         return Answers(proposals, things, masks, robot, choice, target, names,
                        self.mentioned(choice.halfway))
