@@ -159,9 +159,10 @@ class Chat:
         """Count a question, over all processes and runs with this cache."""
         path = self.cache / 'asked'
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open('ab') as asked:  # one byte a question: appending is atomic
+        with path.open('ab', buffering=0) as asked:  # one byte a question: appending is atomic
             asked.write(b'.')
-        if 0 < self.config.budget < path.stat().st_size:
+            number = asked.tell()  # of this question, whoever else appends meanwhile
+        if 0 < self.config.budget < number:
             raise LlmError('budget', f'{self.config.budget} questions were sent with the cache '
                            f'{self.cache}; raise --llm-budget to go on', again=False)
 

@@ -24,7 +24,7 @@ import pytest
 from ivm_ros.cli import main
 from ivm_ros.config import ConfigError
 from ivm_ros.data.shards import read_info, write_info
-from ivm_ros.evaluate import capacity, grounding
+from ivm_ros.evaluate import grounding, studies
 from ivm_ros.evaluate.capacity import CapacityConfig, models_of
 from ivm_ros.evaluate.capacity_page import summary_of
 from ivm_ros.models.checkpoint import load_checkpoint
@@ -120,7 +120,7 @@ def test_the_page_shows_table_plot_and_recommendation(study):
 
 @pytest.mark.slow
 def test_a_stopped_study_goes_on_to_the_same_figures(study, folder, tmp_path, monkeypatch, capsys):
-    out, ordinary, trained = tmp_path / 'out', capacity.train, []
+    out, ordinary, trained = tmp_path / 'out', studies.train, []
 
     def stop_at_the_third(config: TrainConfig) -> Path:
         trained.append(Path(config.out).name)
@@ -131,7 +131,7 @@ def test_a_stopped_study_goes_on_to_the_same_figures(study, folder, tmp_path, mo
     copy(study, out)
     for name in NAMES[2:]:
         shutil.rmtree(out / name)
-    monkeypatch.setattr(capacity, 'train', stop_at_the_third)
+    monkeypatch.setattr(studies, 'train', stop_at_the_third)
     assert run(folder, out) == 130
     text = (out / 'capacity.md').read_text()
     assert 'No recommendation yet: 2 of 4 networks are measured' in text

@@ -33,7 +33,7 @@ def proposals_of(filters: torch.Tensor, pixels: torch.Tensor) -> Proposals:
     curves = torch.zeros(6, *pixels.shape[2:])
     outlines = F.pad(filters, (0, OUTLINE - channels))
     pixels = F.pad(pixels, (0, 0, 0, 0, 0, FINE - channels))
-    return Proposals(nothing, nothing, outlines, pixels, curves, *[nothing] * 4)
+    return Proposals(nothing, nothing, outlines, pixels, curves, *[nothing] * 5)
 
 
 def test_peaks_come_best_first_and_wanted_cells_before_them():
@@ -121,7 +121,7 @@ def test_opposite_words_prefer_opposite_places():
     given = torch.ones(2, 1, dtype=torch.bool)
     places = torch.randn(1, 4, 7)
     nothing = torch.zeros(1)
-    shown = Proposals(*[nothing] * 6, torch.zeros(1, 4, 32), places, torch.zeros(1, 4, 4, 8))
+    shown = Proposals(*[nothing] * 7, torch.zeros(1, 4, 32), places, torch.zeros(1, 4, 4, 8))
     index = torch.tensor([0, 0])
     with torch.no_grad():
         before = chooser(shown, chooser.listen(words, given), index).meant

@@ -19,10 +19,8 @@ the ordinary trainer; each is measured on every held-out split as `ivm eval grou
 stopped study goes on with the same command: what is trained or measured is not done again.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 import json
-import os
 from pathlib import Path
 import re
 import shlex
@@ -32,17 +30,12 @@ from typing import Annotated, Any
 import tyro
 
 from ivm_ros.config import check, ConfigError, Doc, Range
-from ivm_ros.data.shards import read_info
 from ivm_ros.evaluate.capacity_page import figures_of, summary_of, write_page
-from ivm_ros.evaluate.grounding import GroundingConfig, measure
 from ivm_ros.evaluate.splits import splits_in
+from ivm_ros.evaluate.studies import alone, measured, trained
 from ivm_ros.files import replace_file
-from ivm_ros.masker import Masker, MaskerConfig
-from ivm_ros.models.checkpoint import Checkpoint, load_checkpoint
 from ivm_ros.models.compact import CompactConfig
 from ivm_ros.train.config import TrainConfig
-from ivm_ros.train.loop import train
-from ivm_ros.train.state import keep_settings
 from ivm_ros.version import commit, versions
 
 
@@ -114,13 +107,13 @@ def evaluate_capacity(config: CapacityConfig) -> Path:
             processes were started.
         DatasetError: A dataset cannot be read.
     """
-    if int(os.environ.get('WORLD_SIZE', '1')) > 1:
-        raise ConfigError('ivm eval capacity runs in one process, got torchrun; wanted --threads')
+    alone('ivm eval capacity')
     names, out = splits_in(Path(config.splits)), Path(config.train.out)
     models, rows = models_of(config), []
     for model in models:
-        checkpoint = _trained(config, model)
-        reports = _measured(config, names, checkpoint)
+        training = replace(config.train, model=model, out=str(out / name_of(model)))
+        checkpoint = trained(training)
+        reports = measured(training, checkpoint, config.splits, names, config.judged)
         rows.append({'name': name_of(model), **figures_of(checkpoint, reports)})
         figures = {**summary_of(rows, len(models)), 'settings': asdict(config),
                    'command': shlex.join(['ivm', *sys.argv[1:]]), 'commit': commit(),
@@ -132,49 +125,3 @@ def evaluate_capacity(config: CapacityConfig) -> Path:
               f'{rows[-1]["mean_iou"]:.3f} over splits', flush=True)
     print(figures['recommendation'])
     return out / 'capacity.md'
-
-
-def _trained(config: CapacityConfig, model: CompactConfig) -> Checkpoint:
-    """Train a network, go on with it, or take it as it is where it is finished."""
-    folder = Path(config.train.out) / name_of(model)
-    training = replace(config.train, out=str(folder), model=model)
-    keep_settings(folder, asdict(training))
-    path = folder / 'compact.safetensors'
-    if path.with_suffix('.json').is_file():  # written last
-        checkpoint = load_checkpoint(path)
-        made = checkpoint.info['provenance']
-        if made['data'] != {name: read_info(Path(name)) for name in config.train.data}:
-            raise ConfigError(f'{folder} learnt from other data than {", ".join(training.data)} '
-                              'holds now; wanted another --out')
-        if made['settings']['validation'] == list(training.validation):
-            return checkpoint
-    return load_checkpoint(train(training))
-
-
-def _measured(config: CapacityConfig, names: Sequence[str], checkpoint: Checkpoint
-              ) -> dict[str, dict[str, Any]]:
-    """Measure a network on every split of which no file says how it did."""
-    training, masker, reports = config.train, None, {}
-    for name in names:
-        path = checkpoint.path.with_name(f'{name}.json')
-        grounding = GroundingConfig(str(Path(config.splits) / name), str(path),
-                                    str(checkpoint.path), config.judged, training.seed)
-        report = _kept(path, grounding, checkpoint.hash)
-        if report is None:
-            masker = masker or Masker(MaskerConfig(grounding.weights, training.text_encoder,
-                                                   training.device, training.threads))
-            report = measure(grounding, masker)
-            with replace_file(path) as part:
-                part.write_text(json.dumps(report, indent=2) + '\n')
-        reports[name] = report
-    return reports
-
-
-def _kept(path: Path, grounding: GroundingConfig, weights: str) -> dict[str, Any] | None:
-    """Read a measurement of these weights, with these settings, on what the split now holds."""
-    if not path.is_file():
-        return None
-    report: dict[str, Any] = json.loads(path.read_text())
-    same = (report['weights'], report['settings'], report['data']) == (
-        weights, asdict(grounding), read_info(Path(grounding.data)))
-    return report if same else None

@@ -63,6 +63,8 @@ class GroundingConfig:
     record: Annotated[bool, Doc('Write the figures into the JSON beside the weights.')] = False
     runtime: Annotated[Literal['torch', 'onnx'], Doc('What computes the network.')] = 'torch'
     graph: Annotated[str, Doc('ONNX file of "ivm export", for runtime onnx.')] = ''
+    samples: Annotated[bool, Doc(
+        'Write the IoU of every sample in view too, to compare weights pair by pair.')] = False
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -204,10 +206,17 @@ def measure(config: GroundingConfig, masker: Masker, failures: Failures | None =
         scores.append(score)
         if failures is not None:
             failures.add(sample, mask, score.target)
-    return {**summarise(scores, config.seed), 'data': made,
-            'weights': masker.info['sha256'], 'seconds': time.monotonic() - started,
+    return {**summarise(scores, config.seed), **(_samples(scores) if config.samples else {}),
+            'data': made, 'weights': masker.info['sha256'], 'seconds': time.monotonic() - started,
             'command': shlex.join(['ivm', *sys.argv[1:]]), 'commit': commit(),
             'seed': made.get('seed'), 'settings': asdict(config), 'versions': versions()}
+
+
+def _samples(scores: Sequence[Score]) -> dict[str, Any]:
+    """List the samples in view, as `bootstrap` takes them."""
+    in_view = [score for score in scores if score.found]
+    return {'samples': {'image': [score.image for score in in_view],
+                        'iou': [round(score.target, 5) for score in in_view]}}
 
 
 def record(weights: Path, figures: dict[str, Any]) -> None:

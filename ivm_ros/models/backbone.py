@@ -156,6 +156,15 @@ class MobileNetPyramid(nn.Module):
         """Have the first blocks, which must stay as they are, in common with a copy."""
         self.common = other.common = Common(self.blocks[:blocks])
 
+    def start_anew(self) -> None:
+        """Draw weights that keep the size of what passes through (arXiv 1502.01852)."""
+        for block in self.blocks:
+            convs = [module for module in block.modules() if isinstance(module, nn.Conv2d)]
+            for number, conv in enumerate(convs):
+                last = isinstance(block, InvertedResidual) and number == len(convs) - 1
+                nn.init.kaiming_normal_(conv.weight, nonlinearity='linear' if last else 'relu')
+                nn.init.zeros_(conv.get_parameter('bias'))
+
     @torch.no_grad()
     def load_imagenet(self, path: Path) -> None:
         """

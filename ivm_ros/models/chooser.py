@@ -79,10 +79,12 @@ class Chooser(nn.Module):
         dim: Width of the attention layers, and of the features of proposals.
         depth: Number of layers.
         heads: Attention heads.
+        pooled: Sentences are heard as one vector each, the mean of their words.
     """
 
-    def __init__(self, dim: int, depth: int, heads: int) -> None:
+    def __init__(self, dim: int, depth: int, heads: int, pooled: bool = False) -> None:
         super().__init__()
+        self.pooled = pooled
         self.text_in = nn.Linear(TEXT_DIM, dim)
         self.query = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
         self.kinds = nn.Parameter(torch.randn(2, dim) * 0.02)  # a word, a thing
@@ -124,6 +126,8 @@ class Chooser(nn.Module):
             forgotten: bool [B, T], words that are known only by what they may name (training).
         """
         said = _mean(tokens, token_mask)  # [B, 768]
+        if self.pooled:
+            tokens, token_mask, forgotten = said[:, None], token_mask[:, :1], None
         names = self.name(tokens)
         gates = self.gates(tokens) * token_mask[..., None]  # [B, T, ASKED]
         words = self.text_in(tokens)

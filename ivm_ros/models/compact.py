@@ -54,6 +54,8 @@ class CompactConfig:
     depth: Annotated[int, Range(1, 12), Doc('Number of attention layers.')] = 4
     heads: Annotated[int, Range(1, 16), Doc('Attention heads.')] = 4
     proposals: Annotated[int, Range(1, 256), Doc('Things looked at in an image, at most.')] = 28
+    pooled: Annotated[bool, Doc(
+        'A sentence is one vector, the mean of its words, and not word by word.')] = False
 
     def __post_init__(self) -> None:
         """Refuse sizes that the strides do not divide."""
@@ -217,7 +219,7 @@ class CompactNet(nn.Module):
         self.config = config
         self.backbone = MobileNetPyramid()
         self.proposer = Proposer(config.height, config.width, config.proposals, config.dim)
-        self.chooser = Chooser(config.dim, config.depth, config.heads)
+        self.chooser = Chooser(config.dim, config.depth, config.heads, config.pooled)
         self.register_buffer('margins', torch.tensor([0.0, 0.0, 1.0]))
 
     def forward(self, images: torch.Tensor, tokens: torch.Tensor, token_mask: torch.Tensor,

@@ -47,6 +47,7 @@ class Proposals(NamedTuple):
         outlines (torch.Tensor): [I, K, `OUTLINE`], what draws each thing's mask.
         pixels (torch.Tensor): [I, `FINE`, h/2, w/2], see `draw`.
         curves (torch.Tensor): [`BASIS`, h/2, w/2], see `basis`.
+        small (torch.Tensor): [I, K + 1, h/4, w/4], logits of their pixels, the robot last.
         robot (torch.Tensor): [I, h/2, w/2], logits of the robot's pixels.
         features (torch.Tensor): [I, K + 1, D], what each is, the robot last.
         places (torch.Tensor): [I, K + 1, `PLACES`], where they are and how large.
@@ -58,6 +59,7 @@ class Proposals(NamedTuple):
     outlines: torch.Tensor
     pixels: torch.Tensor
     curves: torch.Tensor
+    small: torch.Tensor
     robot: torch.Tensor
     features: torch.Tensor
     places: torch.Tensor
@@ -110,9 +112,9 @@ class Proposer(nn.Module):
         with torch.autocast(images.device.type, enabled=False):  # squares need the precision
             outlines, pixels = self.outline(at.float(), cells), p2.float()
             # The mask of the mean of four pixels: a quarter of the work.
-            masks = draw(outlines, F.avg_pool2d(pixels, 2), self.quarters)
-            masks = torch.cat((masks, F.avg_pool2d(robot[:, None].float(), 2)), 1)
-            quarter = masks.detach().sigmoid()  # [I, K + 1, h/4, w/4]
+            small = draw(outlines, F.avg_pool2d(pixels, 2), self.quarters)
+            small = torch.cat((small, F.avg_pool2d(robot[:, None].float(), 2)), 1)
+            quarter = small.detach().sigmoid()  # [I, K + 1, h/4, w/4]
             places = self._places(quarter.flatten(2))  # [I, K + 1, PLACES]
             coarse = quarter[..., ::2, ::2]
             deep = [F.avg_pool2d(quarter, size) for size in (4, 8)]
@@ -122,8 +124,8 @@ class Proposer(nn.Module):
         seen = torch.cat((at, _mean(coarse, p8), _mean(quarter, p4),
                           self._colours(quarter, images[..., 2::4, 2::4]), places,
                           *(_mean(*pair) for pair in zip(deep, maps[3:]))), 2)
-        return Proposals(heat, cells, outlines, pixels, self.halves, robot,
-                         self.name(seen), SCALE * places, SCALE * _pairs(places))
+        return Proposals(heat, cells, outlines, pixels, self.halves, small,
+                         robot, self.name(seen), SCALE * places, SCALE * _pairs(places))
 
     def _places(self, weights: torch.Tensor) -> torch.Tensor:
         """Centre, log spread, slant, log area and foot of shares [I, K + 1, h/4 * w/4]."""

@@ -103,7 +103,7 @@ def _others_opinions(task: Task, seed: int) -> torch.Tensor:
     that had read a wrong label would find it right (cross-fitting).
     """
     half = task.seen.picture % 2
-    meant = task.is_human.new_zeros(len(half), task.seen.outlines.shape[1])
+    meant = task.is_human.new_zeros(len(half), task.seen.small.shape[1])
     for own in (0, 1):
         mine, others = (torch.nonzero(half == side).squeeze(1) for side in (own, 1 - own))
         guide = _fit(task.part(mine), 'all_labels', seed, None).pupil

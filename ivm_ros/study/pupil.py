@@ -62,8 +62,10 @@ class Pupil(nn.Module):
         """
         proposals = proposals._replace(features=self.narrow(proposals.features))
         choice = self.chooser(proposals, self.chooser.listen(tokens, token_mask), image_index)
-        masks = draw(each(proposals.outlines, image_index) + self.redraw(choice.halfway),
-                     each(proposals.pixels, image_index), proposals.curves)  # [B, K, h, w]
+        # Masks are linear in outlines, so moving one adds what its change draws.
+        moved = draw(self.redraw(choice.halfway), each(proposals.pixels, image_index),
+                     proposals.curves)
+        masks = each(proposals.small, image_index) + moved  # [B, K, h, w]
         meant = choice.meant
         if not self.training:  # the best guess is shown, however unsure: something is in view
             best, which = meant.max(1, keepdim=True)

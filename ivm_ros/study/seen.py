@@ -34,9 +34,9 @@ from ivm_ros.data.shards import (
 from ivm_ros.image import letterbox_of, to_canvas
 from ivm_ros.models.checkpoint import Checkpoint
 from ivm_ros.models.compact import CompactNet
-from ivm_ros.models.outlines import draw
 from ivm_ros.models.pixels import normalise
 from ivm_ros.models.proposals import Proposals
+from ivm_ros.models.refine import hint
 from ivm_ros.models.text import pad_states, TextEncoder
 
 STRIDE = 4
@@ -51,9 +51,9 @@ class Seen:
     I pictures and N sentences about them; sentence n is about picture `picture[n]`.
 
     Attributes:
-        outlines (torch.Tensor): float32 [I, K, `OUTLINE`], see `Proposals` for this and what
-            follows.
-        pixels (torch.Tensor): float16 [I, FINE, h, w], at `STRIDE`.
+        small (torch.Tensor): float16 [I, K, h, w], at `STRIDE`: logits of the pixels of things,
+            with what colours add. See `Proposals` for this and what follows.
+        pixels (torch.Tensor): float16 [I, FINE, h, w].
         features (torch.Tensor): float32 [I, K + 1, D].
         places (torch.Tensor): float32 [I, K + 1, PLACES].
         pairs (torch.Tensor): float32 [I, K + 1, K + 1, PAIRS].
@@ -65,7 +65,7 @@ class Seen:
         rows (tuple[Row, ...]): N, for what they name.
     """
 
-    outlines: torch.Tensor
+    small: torch.Tensor
     pixels: torch.Tensor
     features: torch.Tensor
     places: torch.Tensor
@@ -88,14 +88,13 @@ class Seen:
         """Give what a chooser reads of some pictures, int64 [I]."""
         pixels = self.pixels[pictures].float()
         none = pixels.new_zeros(len(pictures), 1, 1)
-        return Proposals(none, none.long().squeeze(2), self.outlines[pictures],
-                         pixels, self.curves, none, self.features[pictures],
+        return Proposals(none, none.long().squeeze(2), none, pixels, self.curves,
+                         self.small[pictures].float(), none, self.features[pictures],
                          self.places[pictures], self.pairs[pictures])
 
     def masks(self, pictures: torch.Tensor) -> torch.Tensor:
         """Give the pixels of each of their things, float32 [I, K, h, w] in [0, 1]."""
-        return draw(self.outlines[pictures], self.pixels[pictures].float(),
-                    self.curves).sigmoid()
+        return self.small[pictures].float().sigmoid()
 
     def tokens(self, which: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Give states float32 [B, T, 768] and mask [B, T] of some sentences, int64 [B]."""
@@ -142,7 +141,8 @@ def _look(net: CompactNet, rows: list[Row]) -> dict[str, torch.Tensor]:
     images = normalise(np.stack(canvases), torch.device('cpu'))
     found = net.proposer(images, net.backbone(images))
     kept = torch.tensor([*range(KEPT), -1])  # and the robot
-    return {'outlines': found.outlines[:, kept[:-1]],
+    masks = found.small[:, kept[:-1]]
+    return {'small': (masks + hint(masks, F.avg_pool2d(images, 2))).half(),
             'pixels': F.avg_pool2d(found.pixels, 2).half(), 'features': found.features[:, kept],
             'places': found.places[:, kept], 'pairs': found.pairs[:, kept][:, :, kept]}
 

@@ -36,6 +36,11 @@ class TrainConfig:
     validation: Annotated[tuple[str, ...], Doc('Dataset folders to choose by.')] = ()
     init: Annotated[str, Doc(
         'Checkpoint to start from; "current" for the weights in use, empty for ImageNet.')] = ''
+    backbone: Annotated[Literal['imagenet', 'random'], Doc(
+        'What the backbone starts from where there is no --init.')] = 'imagenet'
+    naming: Annotated[Literal['axes', 'learnt'], Doc(
+        'Words and things are compared along principal axes of the encoder, or as training '
+        'finds; with --init only whether that stays or moves.')] = 'axes'
     method: Annotated[Literal['plain', 'dwsl'], Doc(
         'All labels alike, or weighed by a discriminator; dwsl wants --init.')] = 'plain'
     balanced: Annotated[bool, Doc(

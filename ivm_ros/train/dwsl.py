@@ -53,7 +53,7 @@ class DwslConfig:
         'p / mean of the batch, ratio p / (1 - p) up to 5, none 1.')] = 'clip'
     human: Annotated[Literal['one', 'weighed'], Doc(
         'Human labels count fully, or as their p says.')] = 'one'
-    steps: Annotated[int, Range(1), Doc('Steps of the discriminator, two_stage.')] = 1000
+    steps: Annotated[int, Range(1), Doc('Steps of the discriminator, two_stage.')] = 500
     learning_rate: Annotated[float, Range(0, 1), Doc('Of the discriminator.')] = 3e-3
     weight_decay: Annotated[float, Range(0, 10), Doc('Of the discriminator.')] = 0.05
     smoothing: Annotated[float, Range(0, .5), Doc('Of its labels: 0 and 1 become s, 1 - s.')] = .1

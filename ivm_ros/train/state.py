@@ -138,8 +138,13 @@ def new_run(config: TrainConfig, encoder: TextEncoder, device: torch.device,
     if start:
         net.load_state_dict(start.net.state_dict())
     else:
-        net.backbone.load_imagenet(find_imagenet_weights())
-        net.chooser.take_axes(words_of(all_names(), encoder))
+        if config.backbone == 'imagenet':
+            net.backbone.load_imagenet(find_imagenet_weights())
+        else:
+            net.backbone.start_anew()
+        if config.naming == 'axes':
+            net.chooser.take_axes(words_of(all_names(), encoder))
+    net.chooser.naming.requires_grad_(config.naming == 'learnt')
     learner = Learner(net, words_of(vocabulary, encoder))
     learner.to(device).to(memory_format=torch.channels_last)
     for parameter in net.backbone.blocks[:config.frozen_blocks].parameters():
