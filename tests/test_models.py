@@ -290,8 +290,8 @@ def test_weights_of_another_shape_name_the_array(checkpoint):
 @pytest.mark.parametrize(('text', 'message'), [
     ('not json', 'is not JSON'), ('[]', 'wanted a JSON object'),
     ('{"generator": "huge"}', "got 'huge'"),
-    ('{"generator": "compact", "format": 1}', 'wanted format 6, got 1: .* train anew'),
-    ('{"generator": "compact", "format": 6, "config": {"dimm": 3}}', "did you mean 'dim'")])
+    ('{"generator": "compact", "format": 1}', 'wanted format 5, got 1: .* train anew'),
+    ('{"generator": "compact", "format": 5, "config": {"dimm": 3}}', "did you mean 'dim'")])
 def test_a_spoiled_description_is_refused(checkpoint, text, message):
     checkpoint.with_suffix('.json').write_text(text)
     with pytest.raises(CheckpointError, match=message):

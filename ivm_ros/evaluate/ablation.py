@@ -131,7 +131,8 @@ def _with(training: TrainConfig, name: str, words: list[str]) -> TrainConfig:
 
 def _write(config: AblationConfig, variants: dict[str, TrainConfig], names: list[str]) -> None:
     """Write figures and page of what is finished."""
-    rows, reports = [], {}
+    rows: list[Row] = []
+    reports: dict[str, dict[str, Row]] = {}
     for name, training in variants.items():
         folder = Path(training.out)
         if all((folder / f'{split}.json').is_file() for split in names):

@@ -25,7 +25,7 @@ from pathlib import Path
 import re
 import shlex
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 

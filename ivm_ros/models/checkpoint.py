@@ -34,8 +34,8 @@ from ivm_ros.models.compact import CompactConfig, CompactNet
 from ivm_ros.models.text import file_hash
 
 # 1: before things were proposed, 2: .. words compared with them, 3: .. a run with hidden units in
-# outlines, 4: with them, 5: without a margin of the robot
-FORMAT = 6
+# outlines, 4: with them
+FORMAT = 5
 SHIPPED = Path(__file__).parent.parent / 'weights' / 'compact.safetensors'
 
 

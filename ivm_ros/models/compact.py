@@ -96,15 +96,14 @@ def paint(proposals: Proposals, meant: torch.Tensor, image_index: torch.Tensor,
         proposals: Of I images.
         meant: [B, K], logits.
         image_index: int64 [B].
-        margins: [3 or more], added to the logits of pixels and of things, and what scales the
-            logits.
+        margins: [3], added to the logits of pixels and of things, and what scales the logits.
         images: float32 [I, 3, h, w], normalised, to draw things anew by; None for not.
         hinted: The same, to add what colours say at the masks' own resolution only (training).
 
     Returns:
         Logits [B, h, w] with images, [B, h/2, w/2] without.
     """
-    pixel, thing, sharpness = margins[:3]
+    pixel, thing, sharpness = margins
     masks, allowed = likeliest(proposals, meant + (thing - pixel), image_index)
     if images is None:
         if hinted is not None:
@@ -211,12 +210,7 @@ def at_least_one(choice: Choice) -> torch.Tensor:
 
 
 class CompactNet(nn.Module):
-    """
-    The compact generator's network.
-
-    Its `margins`, [4], are set after training (`train.margins`): those of `paint`, and what is
-    added to the robot's logits.
-    """
+    """The compact generator's network; its `margins` are set after training (`train.margins`)."""
 
     margins: torch.Tensor
 
@@ -226,7 +220,7 @@ class CompactNet(nn.Module):
         self.backbone = MobileNetPyramid()
         self.proposer = Proposer(config.height, config.width, config.proposals, config.dim)
         self.chooser = Chooser(config.dim, config.depth, config.heads, config.pooled)
-        self.register_buffer('margins', torch.tensor([0.0, 0.0, 1.0, 0.0]))
+        self.register_buffer('margins', torch.tensor([0.0, 0.0, 1.0]))
 
     def forward(self, images: torch.Tensor, tokens: torch.Tensor, token_mask: torch.Tensor,
                 image_index: torch.Tensor) -> Prediction:
@@ -245,13 +239,13 @@ class CompactNet(nn.Module):
         """Predict masks for sentences that were listened to before."""
         proposals = self.proposer(images, self.backbone(images))
         choice = self.chooser(proposals, heard, image_index)
-        robot = self.draw_robot(proposals, images)
+        robot = self._robot(proposals.robot.float(), images)
         target = paint(proposals, at_least_one(choice), image_index, self.margins, images)
         return Prediction(target, robot, choice.found)
 
-    def draw_robot(self, proposals: Proposals, images: torch.Tensor) -> torch.Tensor:
-        """Draw the robot of images, float32 [I, 3, h, w], anew; logits [I, h, w]."""
-        masks = proposals.robot.float() + self.margins[3]
+    @staticmethod
+    def _robot(masks: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """Draw the robot anew; [I, h/2, w/2] -> [I, h, w]."""
         with torch.autocast(images.device.type, enabled=False):
             if torch.compiler.is_exporting():
                 return refine(masks[:, None], images.float()).squeeze(1)

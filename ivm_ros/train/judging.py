@@ -99,8 +99,13 @@ class Judging:
 
     @torch.no_grad()
     def _look(self, batch: Batch) -> tuple[Sight, torch.Tensor]:
-        """Look at a batch through the eyes that stay; robot float32 [I, h/2, w/2] in [0, 1], as
-        labelled where all are."""
+        """
+        Look at a batch through the eyes that stay.
+
+        Returns:
+            What they see, and the robot, float32 [I, h/2, w/2] in [0, 1]: as labelled where it
+            is in every picture.
+        """
         eyes = self.eyes
         proposals = eyes.proposer(batch.images, eyes.backbone(batch.images))
         masks = proposals.small[:, :-1]

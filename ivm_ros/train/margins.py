@@ -15,8 +15,8 @@
 Margins: what is added to logits when a mask is painted, and what they are scaled by.
 
 Losses judge pixels and choices one by one; what counts is the overlap of the whole. Which pixel
-is worth showing at 0.5, of things and of the robot, and which thing, is settled on validation data
-by the mean IoU. Then all logits of targets are scaled so that shares of the mask mean what they say, which moves nothing across 0.5:
+is worth showing at 0.5, and which thing, is settled on validation data by the mean IoU. Then all
+logits are scaled so that shares of the mask mean what they say, which moves nothing across 0.5:
 temperature scaling (arXiv 1706.04599). Nothing of what was learnt moves.
 """
 
@@ -38,7 +38,6 @@ from ivm_ros.train.validate import iou
 
 PIXELS = (0.0, 0.3, 0.6, 0.9, 1.2, 1.5, 1.9)
 THINGS = (-0.5, 0.0, 0.25, 0.5, 0.75, 1.0)
-ROBOT = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 SHARPNESS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
 BINS = 15  # of the calibration error, of which the lowest is left out: nearly all pixels are in it
 
@@ -73,8 +72,7 @@ def tune_margins(net: CompactNet, encoder: TextEncoder, scenes: Scenes, images: 
 
     Returns:
         `pixels` and `things`, the margins, `iou`, what they give, `sharpness` and `ece_shown`, the
-        calibration error of pixels above the lowest bin; `robot`, its margin, and `robot_iou`,
-        where a robot is in view.
+        calibration error of pixels above the lowest bin.
     """
     batches = Batches(scenes, (net.config.height, net.config.width), min(images, len(scenes)),
                       sentences, None, seed=0)
@@ -87,26 +85,9 @@ def tune_margins(net: CompactNet, encoder: TextEncoder, scenes: Scenes, images: 
     best = max(means, key=lambda margins: means[margins])
     errors = _errors(net, encoder, batches, best)
     sharpness = min(errors, key=lambda value: errors[value])
-    robot, robot_iou = _robot_margin(net, encoder, batches)
-    net.margins.copy_(torch.tensor((*best, sharpness, robot)))
+    net.margins.copy_(torch.tensor((*best, sharpness)))
     return {'pixels': best[0], 'things': best[1], 'iou': means[best], 'sharpness': sharpness,
-            'ece_shown': errors[sharpness], 'robot': robot, **robot_iou}
-
-
-def _robot_margin(net: CompactNet, encoder: TextEncoder, batches: Batches
-                  ) -> tuple[float, dict[str, float]]:
-    """Give the margin that shows the robot best, and what it gives; 0 where none is in view."""
-    scores: dict[float, list[torch.Tensor]] = {margin: [] for margin in ROBOT}
-    for seen in _look(net, encoder, batches):
-        truth = seen.batch.robot > 0.5
-        here = (seen.batch.robot_known > 0.5) & truth.flatten(1).any(1)
-        for margin, overlaps in scores.items():
-            net.margins[3] = margin
-            logits = F.avg_pool2d(net.draw_robot(seen.proposals, seen.batch.images), 2)
-            overlaps.append(iou(logits > 0, truth)[here])
-    means = {margin: float(torch.cat(overlaps).mean()) for margin, overlaps in scores.items()}
-    best = max(means, key=lambda margin: means[margin])  # the first one where all are NaN
-    return (best, {'robot_iou': means[best]}) if means[best] == means[best] else (0.0, {})
+            'ece_shown': errors[sharpness]}
 
 
 def _look(net: CompactNet, encoder: TextEncoder, batches: Batches) -> Iterator[Seen]:
