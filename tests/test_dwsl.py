@@ -373,7 +373,7 @@ def test_dwsl_takes_at_most_1_4_times_the_time_of_plain_training(mixed, tmp_path
              'dwsl': lambda batch: train_step(runs[1], runs[1].learner, judging.weigh(batch),
                                               dwsl),
              'first': lambda batch: judging.prepare([batch])}
-    for turn in range(13):
+    for turn in range(9):
         for name, step in steps.items():
             started = time.process_time()
             step(to_batch(batches[turn % 3], encoder))
