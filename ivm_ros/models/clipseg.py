@@ -19,20 +19,15 @@ float32, 0.3 GB in bfloat16. It knows no relations: 'the cup left of the pan' is
 union of what is acted on and where it goes becomes the target.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import torch
 from torch.nn import functional
 
 from ivm_ros.models.clipseg_random import write_random
-from ivm_ros.models.phrases import phrases_of
-from ivm_ros.models.pretrained import (check_files, dtype_of, find_part, load_pretrained,
-                                       load_processor, Part)
+from ivm_ros.models.phrases import PhraseGenerator
+from ivm_ros.models.pretrained import (
+    dtype_of, find_part, load_pretrained, load_processor, Part)
 from ivm_ros.models.settings import MaskerConfig
-from ivm_ros.models.text import file_hash
 from ivm_ros.sample import Mask
 
 __all__ = ['PARTS', 'ClipsegGenerator', 'make', 'write_random']
@@ -54,47 +49,14 @@ def make(config: MaskerConfig, device: torch.device, threads: int) -> 'ClipsegGe
     return ClipsegGenerator(net.to(device), load_processor(folder), folder)
 
 
-class ClipsegGenerator:
-    """
-    CLIPSeg, asked for every phrase by itself.
+class ClipsegGenerator(PhraseGenerator):
+    """CLIPSeg; `found` is the highest value of the mask (our choice)."""
 
-    Args:
-        net: `CLIPSegForImageSegmentation`, on its device.
-        processor: `CLIPSegProcessor`.
-        folder: Where they are from.
-    """
+    name = 'clipseg'
 
-    has_robot = False
-
-    def __init__(self, net: Any, processor: Any, folder: Path) -> None:
-        self.net, self._processor, self._folder = net, processor, folder
-        self._hash = file_hash(check_files(folder)[0])
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """Name, weights, hash, device."""
-        return {'generator': 'clipseg', 'weights': str(self._folder), 'sha256': self._hash,
-                'device': str(self.net.device), 'runtime': 'torch', 'provenance': {},
-                'quality': {}}
-
-    @torch.inference_mode()
-    def generate(self, images: Sequence[np.ndarray], instructions: Sequence[str]) -> list[Mask]:
-        """
-        Mask each uint8 [H, W, 3] image by the sentence of the same place, in one batch.
-
-        An image that is there several times (the same array) is encoded once. `found` is the
-        highest value of the mask (our choice).
-        """
-        once = {id(image): image for image in images}
-        places = {key: place for place, key in enumerate(once)}
-        asked = [(places[id(image)], phrase) for image, text in zip(images, instructions)
-                 for phrase in phrases_of(text)]
-        planes = iter(self._segment(list(once.values()), asked))
-        return [self._mask(torch.stack([next(planes) for _ in phrases_of(text)]), image)
-                for image, text in zip(images, instructions)]
-
-    def _segment(self, images: list[np.ndarray], asked: list[tuple[int, str]]) -> torch.Tensor:
-        """Give logits float32 [N, 352, 352] of (which picture, phrase) pairs."""
+    def _segment(self, images: list[np.ndarray], asked: list[tuple[int, str]]
+                 ) -> list[torch.Tensor]:
+        """Give logits float32 [352, 352] of each (which picture, phrase) pair."""
         net = self.net
         pixels = self._processor.image_processor(images=images, return_tensors='pt')
         seen = net.clip.get_image_features(
@@ -106,11 +68,11 @@ class ClipsegGenerator:
         meant = net.clip.get_text_features(**text).pooler_output
         layers = [seen[layer + 1][index] for layer in net.extract_layers]
         logits: torch.Tensor = net.decoder(layers, meant).logits
-        return logits.reshape(len(asked), *logits.shape[-2:]).float()
+        return [*logits.reshape(len(asked), *logits.shape[-2:]).float()]
 
-    def _mask(self, planes: torch.Tensor, image: np.ndarray) -> Mask:
-        """Unite the planes [P, S, S] of one sentence, at the size of its picture."""
+    def _unite(self, said: list[torch.Tensor], image: np.ndarray) -> Mask:
+        """Unite the planes [352, 352] of one sentence, at the size of its picture."""
         size = (image.shape[0], image.shape[1])
-        target = functional.interpolate(planes.amax(0)[None, None], size,
+        target = functional.interpolate(torch.stack(said).amax(0)[None, None], size,
                                         mode='bilinear')[0, 0].sigmoid()
         return Mask(target.cpu().numpy(), np.zeros(size, np.float32), float(target.max()))

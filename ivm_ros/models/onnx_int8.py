@@ -16,8 +16,8 @@ A graph's backbone, but for its first blocks, in 8 bits; everything else as it w
 
 Static quantisation by ONNX Runtime: ranges of activations are those of 99.999 % of what is seen on
 pictures, weights have a scale a channel (depthwise filters differ much), inputs and outputs stay
-float32. What decides on places and overlap (pyramid, dynamic masks, attention) stays as it was, and
-so do the first blocks: they cost .030 of mean IoU, all others together .002
+float32. What decides on places and overlap (pyramid, dynamic masks, attention) stays as it was,
+and so do the first blocks: they cost .030 of mean IoU, all others together .002
 (`docs/results/weights.md`).
 """
 

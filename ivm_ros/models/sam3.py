@@ -20,20 +20,15 @@ its own on whether a thing is in view; it knows no relations: 'the cup left of t
 to it.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import torch
 from torch.nn import functional
 
-from ivm_ros.models.phrases import phrases_of
-from ivm_ros.models.pretrained import (check_files, dtype_of, find_part, load_pretrained,
-                                       load_processor, Part)
+from ivm_ros.models.phrases import PhraseGenerator
+from ivm_ros.models.pretrained import (
+    dtype_of, find_part, load_pretrained, load_processor, Part)
 from ivm_ros.models.sam3_random import write_random
 from ivm_ros.models.settings import MaskerConfig
-from ivm_ros.models.text import file_hash
 from ivm_ros.sample import Mask
 
 __all__ = ['PARTS', 'Sam3', 'make', 'write_random']
@@ -60,53 +55,14 @@ def make(config: MaskerConfig, device: torch.device, threads: int) -> 'Sam3':
     return Sam3(net.to(device), load_processor(folder), folder)
 
 
-class Sam3:
-    """
-    SAM 3, asked for every phrase by itself.
+class Sam3(PhraseGenerator):
+    """SAM 3; `found` is the score of the surest thing (our choice)."""
 
-    Args:
-        net: `Sam3Model`, on its device.
-        processor: `Sam3Processor`.
-        folder: Where they are from.
-    """
-
-    has_robot = False
-
-    def __init__(self, net: Any, processor: Any, folder: Path) -> None:
-        self.net, self._processor, self._folder = net, processor, folder
-        self._hash = file_hash(check_files(folder)[0])
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """Name, weights, hash, device."""
-        return {'generator': 'sam3', 'weights': str(self._folder), 'sha256': self._hash,
-                'device': str(self.net.device), 'runtime': 'torch', 'provenance': {},
-                'quality': {}}
-
-    @torch.inference_mode()
-    def generate(self, images: Sequence[np.ndarray], instructions: Sequence[str]) -> list[Mask]:
-        """
-        Mask each uint8 [H, W, 3] image by the sentence of the same place, in one batch.
-
-        An image that is there several times (the same array) is encoded once. `found` is the
-        score of the surest thing (our choice).
-        """
-        once = {id(image): image for image in images}
-        places = {key: place for place, key in enumerate(once)}
-        asked = [(places[id(image)], phrase) for image, text in zip(images, instructions)
-                 for phrase in phrases_of(text)]
-        scores, planes = self._segment(list(once.values()), asked)
-        masks, start = [], 0
-        for image, text in zip(images, instructions):
-            end = start + len(phrases_of(text))
-            masks.append(self._mask(scores[start:end].flatten(), planes[start:end].flatten(0, 1),
-                                    image))
-            start = end
-        return masks
+    name = 'sam3'
 
     def _segment(self, images: list[np.ndarray], asked: list[tuple[int, str]]
-                 ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give scores [N, Q] and masks [N, Q, h, w] in [0, 1] of (which picture, phrase) pairs."""
+                 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Give scores [Q] and masks [Q, h, w] in [0, 1] of each (which picture, phrase) pair."""
         net = self.net
         pixels = self._processor.image_processor(images=images, return_tensors='pt')
         seen = net.get_vision_features(pixels['pixel_values'].to(net.device, net.dtype))
@@ -120,10 +76,11 @@ class Sam3:
             fpn_position_encoding=tuple(level[index] for level in seen.fpn_position_encoding)),
             input_ids=text['input_ids'], attention_mask=text['attention_mask'])
         scores = said.pred_logits.float().sigmoid() * said.presence_logits.float().sigmoid()
-        return scores, said.pred_masks.float().sigmoid()
+        return [*zip(scores, said.pred_masks.float().sigmoid())]
 
-    def _mask(self, scores: torch.Tensor, planes: torch.Tensor, image: np.ndarray) -> Mask:
-        """Unite what is sure enough of scores [Q] and planes [Q, h, w], of all phrases."""
+    def _unite(self, said: list[tuple[torch.Tensor, torch.Tensor]], image: np.ndarray) -> Mask:
+        """Unite what is sure enough of all phrases of a sentence."""
+        scores, planes = (torch.cat(part) for part in zip(*said))
         size = (image.shape[0], image.shape[1])
         target = np.zeros(size, np.float32)
         best, chosen = scores.topk(min(MOST, len(scores)))
