@@ -224,6 +224,18 @@ def test_what_is_no_store_is_refused(tmp_path):
         SentenceStore(tmp_path / 'x.sqlite' / 'under_a_file.sqlite', DIM)
 
 
+def test_a_store_that_breaks_while_in_use_is_named(tmp_path):
+    store = SentenceStore(tmp_path / 'y.sqlite', DIM)
+    store.put({'a': torch.zeros(3, DIM)})
+    with pytest.raises(StoreError, match='cannot reshape'):
+        SentenceStore(tmp_path / 'y.sqlite', DIM - 1).get(['a'])
+    store._file.execute('DROP TABLE states')
+    for use in (lambda: store.get(['a']), lambda: store.put({'a': torch.zeros(3, DIM)}),
+                lambda: len(store)):
+        with pytest.raises(StoreError, match=r'y\.sqlite: .*no such table.* delete it'):
+            use()
+
+
 def test_states_tell_left_from_right(encoder):
     left, right = encoder.encode(['left of the bowl', 'right of the bowl'])
     assert torch.nn.functional.cosine_similarity(left[1], right[1], 0) < 0.9

@@ -18,7 +18,8 @@ A frozen encoder says the same of a sentence for ever, and on a CPU takes half o
 to say it. SQLite, so that several processes may read and write at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 import sqlite3
 
@@ -38,21 +39,18 @@ class SentenceStore:
         dim: Width of a state.
 
     Raises:
-        StoreError: The file is something else, or cannot be written.
+        StoreError: Here or later: the file is something else, torn, or cannot be written.
     """
 
     def __init__(self, path: Path, dim: int) -> None:
         self.path, self.dim = path, dim
-        try:
+        with self._named():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = sqlite3.connect(path, PATIENCE)
             self._file.execute('PRAGMA journal_mode = WAL')
             self._file.execute('PRAGMA synchronous = OFF')  # what is lost is encoded again
             self._file.execute('CREATE TABLE IF NOT EXISTS states '
                                '(sentence TEXT PRIMARY KEY, tokens BLOB) WITHOUT ROWID')
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f'{path}: no file of encoded sentences, or no place for one '
-                             f'({error}); delete it or choose another folder') from error
 
     def get(self, sentences: Sequence[str]) -> dict[str, torch.Tensor]:
         """Give the states, float32 [T, dim], of those sentences that are kept."""
@@ -60,23 +58,35 @@ class SentenceStore:
         for start in range(0, len(sentences), ASKED):
             part = sentences[start:start + ASKED]
             marks = ', '.join('?' * len(part))
-            for sentence, blob in self._file.execute(
-                    f'SELECT sentence, tokens FROM states WHERE sentence IN ({marks})', part):
-                rows = np.frombuffer(blob, np.float16).reshape(-1, self.dim)
-                found[sentence] = torch.from_numpy(rows.astype(np.float32))
+            with self._named():
+                kept = self._file.execute(f'SELECT sentence, tokens FROM states '
+                                          f'WHERE sentence IN ({marks})', part).fetchall()
+                for sentence, blob in kept:
+                    rows = np.frombuffer(blob, np.float16).reshape(-1, self.dim)
+                    found[sentence] = torch.from_numpy(rows.astype(np.float32))
         return found
 
     def put(self, states: Mapping[str, torch.Tensor]) -> None:
         """Keep states [T, dim] of sentences; those that are there stay as they are."""
         rows = [(sentence, state.half().cpu().numpy().tobytes())
                 for sentence, state in states.items()]
-        with self._file:
+        with self._named(), self._file:
             self._file.executemany('INSERT OR IGNORE INTO states VALUES (?, ?)', rows)
 
     def __len__(self) -> int:
         """Count the sentences."""
-        count: int = self._file.execute('SELECT count(*) FROM states').fetchone()[0]
+        with self._named():
+            count: int = self._file.execute('SELECT count(*) FROM states').fetchone()[0]
         return count
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Give what goes wrong with the file a name: disk full, torn, of another width, busy."""
+        try:
+            yield
+        except (sqlite3.Error, OSError, ValueError) as error:
+            raise StoreError(f'{self.path}: no file of encoded sentences, or no place for one '
+                             f'({error}); delete it or choose another folder') from error
 
 
 class StoreError(ValueError):
