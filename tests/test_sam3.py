@@ -11,17 +11,18 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""SAM 3: the same numbers as plain transformers, phrases of the sentence, their union."""
+"""SAM 3 and its lite form: the numbers of plain transformers, phrases, their union."""
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
-from transformers import AutoProcessor, Sam3Model
+from transformers import AutoProcessor, Sam3LiteTextModel, Sam3Model
 
 from ivm_ros.models.phrases import phrases_of
-from ivm_ros.models.sam3 import make, SURE, write_random
-from ivm_ros.models.sam3_random import config_of
+from ivm_ros.models import sam3, sam3_lite
+from ivm_ros.models.sam3 import SURE
+from ivm_ros.models.sam3_random import config_of, lite_config_of
 from ivm_ros.models.settings import MaskerConfig
 
 SENTENCES = ['pick up the red mug', 'put the duck on the large white plate', 'cup']
@@ -29,27 +30,36 @@ IMAGES = [np.kron(np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uin
                   np.ones((8 + seed, 8, 1), np.uint8)) for seed in range(3)]
 
 
+FORMS = {'sam3': (sam3, Sam3Model, config_of), 'sam3_lite': (sam3_lite, Sam3LiteTextModel,
+                                                             lite_config_of)}
+
+
+@pytest.fixture(scope='module', params=FORMS)
+def name(request):
+    return request.param
+
+
 @pytest.fixture(scope='module')
-def tiny(tmp_path_factory):
+def tiny(tmp_path_factory, name):
     """Write the miniature."""
-    folder = tmp_path_factory.mktemp('sam3')
-    write_random(folder)
+    folder = tmp_path_factory.mktemp(name)
+    FORMS[name][0].write_random(folder)
     return folder
 
 
 @pytest.fixture(scope='module')
-def generator(tiny):
+def generator(tiny, name):
     """Make the generator as `make_generator` does."""
-    return make(MaskerConfig(str(tiny), generator='sam3'), torch.device('cpu'), 1)
+    return FORMS[name][0].make(MaskerConfig(str(tiny), generator=name), torch.device('cpu'), 1)
 
 
 @pytest.mark.parametrize('number', range(3))
 @torch.no_grad()
-def test_the_mask_is_that_of_plain_transformers(generator, tiny, number):
+def test_the_mask_is_that_of_plain_transformers(generator, tiny, name, number):
     """The union of what the library's own post-processing keeps, and the masks before it."""
     image, text = IMAGES[number], SENTENCES[number]
-    net = Sam3Model.from_pretrained(tiny / 'sam3').eval()
-    processor = AutoProcessor.from_pretrained(tiny / 'sam3')
+    net = FORMS[name][1].from_pretrained(tiny / name).eval()
+    processor = AutoProcessor.from_pretrained(tiny / name)
     hard, soft, best = [], [], []
     for phrase in phrases_of(text):
         said = net(**{name: value for name, value in processor(
@@ -108,18 +118,20 @@ def test_a_long_sentence_is_cut_where_the_network_ends(generator):
     assert np.isfinite(mask.target).all()
 
 
-def test_half_precision_is_near(generator, tiny, monkeypatch):
+def test_half_precision_is_near(generator, tiny, name, monkeypatch):
     monkeypatch.setattr('ivm_ros.models.sam3.dtype_of', lambda *given: torch.bfloat16)
-    half = make(MaskerConfig(str(tiny), generator='sam3'), torch.device('cpu'), 1)
+    half = FORMS[name][0].make(MaskerConfig(str(tiny), generator=name), torch.device('cpu'), 1)
     assert half.net.dtype == torch.bfloat16
     wanted, = generator.generate(IMAGES[:1], SENTENCES[:1])
     mask, = half.generate(IMAGES[:1], SENTENCES[:1])
     assert mask.found == pytest.approx(wanted.found, abs=.05)
 
 
-def test_parameters_and_memory_are_what_docstring_and_page_say():
+@pytest.mark.parametrize(('name', 'wanted'), [('sam3', (840.4, 3.4, 1.7)),
+                                              ('sam3_lite', (548.1, 2.2, 1.1))])
+def test_parameters_and_memory_are_what_docstring_and_page_say(name, wanted):
     with torch.device('meta'):
-        net = Sam3Model(config_of(tiny=False))
+        net = FORMS[name][1](FORMS[name][2](tiny=False))
     millions = sum(value.numel() for value in net.parameters()) / 1e6
-    assert round(millions, 1) == 840.4
-    assert (round(4 * millions / 1e3, 1), round(2 * millions / 1e3, 1)) == (3.4, 1.7)
+    assert wanted == (round(millions, 1), round(4 * millions / 1e3, 1),
+                      round(2 * millions / 1e3, 1))

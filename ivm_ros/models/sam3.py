@@ -20,9 +20,12 @@ its own on whether a thing is in view; it knows no relations: 'the cup left of t
 to it.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch.nn import functional
+from typing_extensions import Self
 
 from ivm_ros.models.phrases import PhraseGenerator
 from ivm_ros.models.pretrained import (
@@ -50,15 +53,20 @@ def make(config: MaskerConfig, device: torch.device, threads: int) -> 'Sam3':
     """
     from transformers import Sam3Model
 
-    folder = find_part('sam3', 'sam3', PARTS['sam3'], config.weights)
-    net = load_pretrained(Sam3Model, folder, VIDEO, dtype=dtype_of(config, device))
-    return Sam3(net.to(device), load_processor(folder), folder)
+    return Sam3.load(Sam3Model, PARTS['sam3'], config, device)
 
 
 class Sam3(PhraseGenerator):
     """SAM 3; `found` is the score of the surest thing (our choice)."""
 
     name = 'sam3'
+
+    @classmethod
+    def load(cls, model: Any, part: Part, config: MaskerConfig, device: torch.device) -> Self:
+        """Make it of weights on disk, a model of transformers."""
+        folder = find_part(cls.name, cls.name, part, config.weights)
+        net = load_pretrained(model, folder, VIDEO, dtype=dtype_of(config, device))
+        return cls(net.to(device), load_processor(folder), folder)
 
     def _segment(self, images: list[np.ndarray], asked: list[tuple[int, str]]
                  ) -> list[tuple[torch.Tensor, torch.Tensor]]:

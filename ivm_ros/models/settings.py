@@ -24,6 +24,7 @@ GENERATORS = {
     'clipseg': 'ivm_ros.models.clipseg',
     'grounded_sam2': 'ivm_ros.models.grounded_sam2',
     'sam3': 'ivm_ros.models.sam3',
+    'sam3_lite': 'ivm_ros.models.sam3_lite',
 }
 """Name to module; `ivm_ros.models.registry` says what a module holds."""
 
