@@ -19,8 +19,8 @@ import torch
 from torch.nn import functional
 from transformers import AutoProcessor, Sam3LiteTextModel, Sam3Model
 
-from ivm_ros.models.phrases import phrases_of
 from ivm_ros.models import sam3, sam3_lite
+from ivm_ros.models.phrases import phrases_of
 from ivm_ros.models.sam3 import SURE
 from ivm_ros.models.sam3_random import config_of, lite_config_of
 from ivm_ros.models.settings import MaskerConfig

@@ -179,7 +179,7 @@ def compared(reports: dict[str, Row], whole: dict[str, Row]) -> dict[str, Row]:
         By split, and 'mean' over them: `delta`, mean IoU of the one less that of the other, and
         its `ci95`, bootstrapped over pictures; in the mean, splits count alike.
     """
-    found = {}
+    found: dict[str, Row] = {}
     for name, report in reports.items():
         difference = (np.array(report['samples']['iou'])
                       - np.array(whole[name]['samples']['iou']))
