@@ -18,6 +18,7 @@ from pathlib import Path
 import shutil
 
 import pytest
+import torch
 
 from ivm_ros.cli import main
 from ivm_ros.config import ConfigError
@@ -25,7 +26,9 @@ from ivm_ros.evaluate import studies
 from ivm_ros.evaluate.ablation import AblationConfig, compared, read_variants
 from ivm_ros.evaluate.grounding import bootstrap
 from ivm_ros.models.checkpoint import load_checkpoint
+from ivm_ros.models.text import TextEncoder
 from ivm_ros.train.config import TrainConfig
+from ivm_ros.train.state import new_run
 
 VARIANTS = {'whole': [], 'smaller canvas': ['--model.height', '64', '--model.width', '96'],
             'sentences pooled': ['--model.pooled'],
@@ -84,8 +87,29 @@ def test_every_variant_differs_in_what_it_says_and_in_nothing_else(study, folder
     first = [nets[name].backbone.blocks[0][0].weight for name in rows]
     same = [bool((weight == first[0]).all()) for weight in first]  # of ImageNet, frozen
     assert same == [True, True, True, False, True, True]
+    # A pooled sentence is the mean of its words, in whatever order; the others know who comes first.
+    tokens = torch.randn(1, 5, 768)
+    for name, net in nets.items():
+        one, other = (net.chooser.listen(words, torch.ones(1, 5, dtype=torch.bool))
+                      for words in (tokens, tokens.flip(1)))
+        same = one.words.shape == other.words.shape and torch.allclose(one.words, other.words,
+                                                                       atol=1e-5)
+        assert same == (name == 'sentences pooled') and one.words.shape[1] == (1 if same else 5)
     axes = [nets[name].chooser.naming.weight for name in rows]
     assert [bool((axis == axes[0]).all()) for axis in axes] == [True] * 4 + [False, True]
+
+
+def test_names_may_be_learnt_and_a_backbone_may_begin_from_nothing(tmp_path):
+    encoder, images = TextEncoder(), torch.randn(2, 3, 192, 256)
+    for naming in ('axes', 'learnt'):
+        run = new_run(TrainConfig(out=str(tmp_path / naming), naming=naming, backbone='random'),
+                      encoder, torch.device('cpu'))
+        weight = run.net.chooser.naming.weight
+        assert weight.requires_grad == (naming == 'learnt')
+        assert any(value is weight for group in run.optimizer.param_groups
+                   for value in group['params'])
+        with torch.no_grad():  # what passes through 53 layers keeps its size
+            assert all(.3 < float(each.std()) < 6 for each in run.net.backbone(images))
 
 
 @pytest.mark.slow

@@ -356,12 +356,12 @@ def test_frozen_blocks_see_a_batch_once_and_nothing_else_changes(mixed, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize('form', ['two_stage', 'joint'])
-def test_dwsl_takes_at_most_1_4_times_the_time_of_plain_training(mixed, tmp_path, form):
+def test_dwsl_takes_at_most_1_3_times_the_time_of_plain_training(mixed, tmp_path, form):
     """
     Seconds of a core for a step, batch included, in turns; the first stage shared out among steps.
 
-    Steps of both stages are as many as the settings have by default. 1.3 is wanted, and 1.2 to
-    1.34 was measured (`docs/dev/plan.md`): what this holds is that it does not grow.
+    Steps of both stages are as many as the settings have by default. Eight turns are too few: their
+    median strays by .07.
     """
     encoder, defaults = TextEncoder(), TrainConfig()
     plain, dwsl = (config(mixed, tmp_path / method, method=method, dwsl=DwslConfig(form),
@@ -373,7 +373,7 @@ def test_dwsl_takes_at_most_1_4_times_the_time_of_plain_training(mixed, tmp_path
              'dwsl': lambda batch: train_step(runs[1], runs[1].learner, judging.weigh(batch),
                                               dwsl),
              'first': lambda batch: judging.prepare([batch])}
-    for turn in range(9):
+    for turn in range(25):
         for name, step in steps.items():
             started = time.process_time()
             step(to_batch(batches[turn % 3], encoder))
@@ -382,4 +382,4 @@ def test_dwsl_takes_at_most_1_4_times_the_time_of_plain_training(mixed, tmp_path
     shared = DwslConfig().steps / defaults.steps if form == 'two_stage' else 0.0
     ratio = (cost['dwsl'] + shared * cost['first']) / cost['plain']
     print(f'{form}: {ratio:.3f} of {cost}')
-    assert ratio <= 1.4, spent
+    assert ratio <= 1.3, spent

@@ -200,7 +200,8 @@ def _page(figures: Row) -> Iterator[str]:
     yield '|---|' + '---|' * (4 + len(splits))
     for row in rows:
         against = row.get('against')
-        robots = [split['robot'] for split in row['splits'].values() if split['robot']]
+        robots = [split['robot'] for split in row['splits'].values()
+                  if split['robot'] is not None]
         spans = [''] if not against else ['{:+.3f} to {:+.3f}'.format(*against['mean']['ci95'])]
         yield '| ' + ' | '.join((
             row['name'], f'{row["gflops"]:.2f}', _cell(row['mean_iou'], against, 'mean'), *spans,

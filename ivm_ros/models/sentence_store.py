@@ -86,7 +86,8 @@ class SentenceStore:
             yield
         except (sqlite3.Error, OSError, ValueError) as error:
             raise StoreError(f'{self.path}: no file of encoded sentences, or no place for one '
-                             f'({error}); delete it or choose another folder') from error
+                             f'({error}); delete it, choose another folder, or try again where '
+                             'another process writes') from error
 
 
 class StoreError(ValueError):
