@@ -87,7 +87,7 @@ def test_every_variant_differs_in_what_it_says_and_in_nothing_else(study, folder
     first = [nets[name].backbone.blocks[0][0].weight for name in rows]
     same = [bool((weight == first[0]).all()) for weight in first]  # of ImageNet, frozen
     assert same == [True, True, True, False, True, True]
-    # A pooled sentence is the mean of its words, in whatever order; the others know who comes first.
+    # A pooled sentence is the mean of its words, in whatever order; others know who comes first.
     tokens = torch.randn(1, 5, 768)
     for name, net in nets.items():
         one, other = (net.chooser.listen(words, torch.ones(1, 5, dtype=torch.bool))

@@ -360,8 +360,8 @@ def test_dwsl_takes_at_most_1_3_times_the_time_of_plain_training(mixed, tmp_path
     """
     Seconds of a core for a step, batch included, in turns; the first stage shared out among steps.
 
-    Steps of both stages are as many as the settings have by default. Eight turns are too few: their
-    median strays by .07.
+    Steps of both stages are as many as the settings have by default. Eight turns are too few:
+    their median strays by .07.
     """
     encoder, defaults = TextEncoder(), TrainConfig()
     plain, dwsl = (config(mixed, tmp_path / method, method=method, dwsl=DwslConfig(form),
