@@ -13,6 +13,7 @@
 # limitations under the License.
 """The study of noisy labels, in small: it runs, goes on, repeats, and reports what it found."""
 
+from dataclasses import replace
 import json
 from pathlib import Path
 
@@ -41,10 +42,11 @@ def seen(toy_dataset) -> Seen:
 @pytest.fixture(scope='module')
 def task(seen) -> Task:
     """Make a third of the labels human, and two of three others wrong."""
-    noisy, _ = annotate_badly(seen, LEVELS['strong'], load_checkpoint().net, 0)
+    noisy, kinds = annotate_badly(seen, LEVELS['strong'], load_checkpoint().net, 0)
     human = torch.arange(len(seen.picture)) % 3 == 0
     labels = torch.where(human[:, None, None], seen.truth, noisy)
-    return Task(seen, labels, human.float(), .6, 3, 8, 1e-3, DwslConfig(steps=3))
+    wrong = torch.tensor([kind != 'true' for kind in kinds]) & ~human
+    return Task(seen, labels, human.float(), wrong, 3, 8, 1e-3, DwslConfig(steps=3))
 
 
 def test_what_is_seen_belongs_together(seen):
@@ -68,6 +70,16 @@ def test_every_method_repeats_with_its_seed(task, method):
     assert all(torch.equal(a, b) for a, b in pairs)
     assert (one.scores is not None) == method.startswith('dwsl')
     assert 0 < one.effective <= 1 + 1e-6
+
+
+@pytest.mark.slow
+def test_true_weights_never_see_a_wrong_label(task):
+    one = learn(task, 'true_weights', 3)
+    spoilt = torch.where(task.wrong[:, None, None], 1 - task.labels, task.labels)
+    other = learn(replace(task, labels=spoilt), 'true_weights', 3)
+    assert all(torch.equal(a, b)
+               for a, b in zip(one.pupil.parameters(), other.pupil.parameters()))
+    assert one.effective < 1 and task.bad == pytest.approx(float(task.wrong.sum()) / 40)
 
 
 def test_scores_are_judged_by_hand():

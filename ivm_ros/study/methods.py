@@ -32,7 +32,7 @@ Losses = Callable[[torch.Tensor, torch.Tensor, float, float], torch.Tensor]
 RULES: dict[str, Losses] = {'small_loss': small_loss, 'self_paced': self_paced,
                             'co_teaching': small_loss}
 METHODS = ('all_labels', 'balanced', 'human_only', 'dwsl_two_stage', 'dwsl_joint', 'co_teaching',
-           'self_paced', 'small_loss', 'clean_ceiling')
+           'self_paced', 'small_loss', 'true_weights', 'clean_ceiling')
 WARMUP, AVERAGE, EVERY, CHUNK = 50, .99, 20, 128
 
 
@@ -45,7 +45,7 @@ class Task:
         seen (Seen): Pictures and sentences.
         labels (torch.Tensor): float16 [N, h, w], as people and machines drew them.
         is_human (torch.Tensor): float32 [N].
-        bad (float): Share of bad labels among machine labels, for rules that want it.
+        wrong (torch.Tensor): bool [N], machine labels with a mistake; for `true_weights` alone.
         steps (int): Of the pupil.
         batch (int): Sentences in a batch.
         rate (float): Peak learning rate.
@@ -55,16 +55,21 @@ class Task:
     seen: Seen
     labels: torch.Tensor
     is_human: torch.Tensor
-    bad: float
+    wrong: torch.Tensor
     steps: int
     batch: int
     rate: float
     dwsl: DwslConfig = field(default_factory=DwslConfig)
 
+    @property
+    def bad(self) -> float:
+        """Share of bad labels among machine labels, for rules that want it."""
+        return float(self.wrong.sum() / (self.is_human < .5).sum().clamp_min(1))
+
     def part(self, which: torch.Tensor) -> 'Task':
         """Give the task with some of its sentences alone, int64 [n]."""
         return replace(self, seen=self.seen.part(which), labels=self.labels[which],
-                       is_human=self.is_human[which])
+                       is_human=self.is_human[which], wrong=self.wrong[which])
 
 
 @dataclass
@@ -85,14 +90,27 @@ class Learnt:
     curve: list[tuple[int, float]] = field(default_factory=list)
 
 
-def learn(task: Task, method: str, seed: int) -> Learnt:
-    """Learn by one of `METHODS`; the same seed gives the same pupil and the same batches."""
+def learn(task: Task, method: str, seed: int, scores: torch.Tensor | None = None) -> Learnt:
+    """
+    Learn by one of `METHODS`; the same seed gives the same pupil and the same batches.
+
+    Args:
+        task: What from.
+        method: How.
+        seed: Of weights and batches.
+        scores: What `first_stage` gave for this task and seed, where that is known already.
+    """
     if method == 'clean_ceiling':
         task = replace(task, labels=task.seen.truth)
-    if method != 'dwsl_two_stage':
-        return _fit(task, method, seed, None)
+    if method == 'dwsl_two_stage' and scores is None:
+        scores = first_stage(task, seed)
+    return _fit(task, method, seed, scores)
+
+
+def first_stage(task: Task, seed: int) -> torch.Tensor:
+    """Give p of every label before the pupil learns, float32 [N]; f plays no part in it."""
     meant = _others_opinions(task, seed)
-    return _fit(task, method, seed, score_all(_judge(task, meant, seed), task, meant))
+    return score_all(_judge(task, meant, seed), task, meant)
 
 
 def _others_opinions(task: Task, seed: int) -> torch.Tensor:
@@ -100,13 +118,15 @@ def _others_opinions(task: Task, seed: int) -> torch.Tensor:
     Tell what a pupil makes of each sentence that never saw its label; float32 [N, K].
 
     Two guides learn from all labels of half of the pictures each, and judge the other half: one
-    that had read a wrong label would find it right (cross-fitting).
+    that had read a wrong label would find it right (cross-fitting). Each takes half of the steps,
+    so it reads a label as often as the pupil will.
     """
     half = task.seen.picture % 2
     meant = task.is_human.new_zeros(len(half), task.seen.small.shape[1])
     for own in (0, 1):
         mine, others = (torch.nonzero(half == side).squeeze(1) for side in (own, 1 - own))
-        guide = _fit(task.part(mine), 'all_labels', seed, None).pupil
+        part = replace(task.part(mine), steps=max(1, task.steps // 2))
+        guide = _fit(part, 'all_labels', seed, None).pupil
         meant[others] = opinions(guide, task.part(others))
     return meant
 
@@ -150,6 +170,8 @@ def _weights(task: Task, method: str, step: int, losses: list[torch.Tensor], mea
     if method in RULES:  # of two, each is taught what the other finds easy
         return [RULES[method](loss.detach(), human, task.bad, step / task.steps)
                 for loss in reversed(losses)]
+    if method == 'true_weights':  # what a discriminator that never errs would give
+        return [(~task.wrong[read.batch]).float()]
     if scores is not None:
         return [weights_of(scores[read.batch], human, task.dwsl)]
     if judge is not None:

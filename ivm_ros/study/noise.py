@@ -21,7 +21,7 @@ DWSL may choose (form and f) is chosen on validation scenes, once; the test scen
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 import json
 from pathlib import Path
 from typing import Annotated, Any, get_args, Literal
@@ -34,7 +34,7 @@ from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.files import replace_file
 from ivm_ros.models.checkpoint import Checkpoint, load_checkpoint, SHIPPED
 from ivm_ros.models.text import TextEncoder
-from ivm_ros.study.methods import learn, METHODS, Task
+from ivm_ros.study.methods import first_stage, learn, METHODS, Task
 from ivm_ros.study.pupil import true_iou
 from ivm_ros.study.report import write_report
 from ivm_ros.study.seen import annotate_badly, see, Seen
@@ -42,7 +42,7 @@ from ivm_ros.train.dwsl import DwslConfig, Form, Weight
 from ivm_ros.work import in_processes, progress_of
 
 DWSL: dict[str, Form] = {'dwsl_two_stage': 'two_stage', 'dwsl_joint': 'joint'}
-SHARES, GRID = (.02, .05, .10, .20), ('all_labels', 'human_only')
+SHARES = .02, .05, .10, .20
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,9 @@ def evaluate_noise(config: NoiseConfig) -> Path:
     form = max(DWSL, key=lambda method: max(
         float(run['iou']) for run in tuned if run['method'] == method))
     grid = [replace(base, method=method, human=share, noise=level, weight=best.get(method, 'clip'))
-            for share in SHARES for level in LEVELS for method in (*GRID, form)]
+            for level in LEVELS for share in SHARES for method in ('all_labels', form)]
+    # Human labels are the same whatever machines do.
+    grid += [replace(base, method='human_only', human=share) for share in SHARES]
     cells = _run(config, grid, 'shares and strengths') if config.grid else []
     path = out / 'noise.json'
     write_report(path, asdict(config), tuned, runs, cells, form)
@@ -153,8 +155,10 @@ def run_trial(config: NoiseConfig, trial: Trial) -> None:
     """Run one method once and write what came of it."""
     torch.set_num_threads(1)
     net = _eyes(config)[0].net
-    task, bad = make_task(config, trial, _seen(config, 'data'))
-    learnt = learn(task, trial.method, trial.seed)
+    task = make_task(config, trial)
+    scores = (_scores(config, replace(trial, on='', weight='clip'))
+              if trial.method == 'dwsl_two_stage' else None)
+    learnt = learn(task, trial.method, trial.seed, scores)
     ious = true_iou(learnt.pupil, _seen(config, trial.on))
     result = asdict(trial) | {'iou': float(ious.mean()),
                               'iou50': float((ious > .5).float().mean()),
@@ -163,23 +167,22 @@ def run_trial(config: NoiseConfig, trial: Trial) -> None:
                               'pictures': config.size[0], 'steps': config.size[1],
                               'dim': net.config.dim}
     if learnt.scores is not None:
-        result |= judged(learnt.scores, bad, task.is_human > .5)
+        result |= judged(learnt.scores, task.wrong, task.is_human > .5)
     with replace_file(Path(config.out) / 'runs' / f'{trial.name}.json') as part:
         part.write_text(json.dumps(result) + '\n')
 
 
-def make_task(config: NoiseConfig, trial: Trial, seen: Seen) -> tuple[Task, torch.Tensor]:
-    """Spoil labels for a trial; also tell which of all are bad, bool [N]."""
-    net = _eyes(config)[0].net
-    noisy, kinds = annotate_badly(seen, LEVELS[trial.noise], net, trial.seed)
+def make_task(config: NoiseConfig, trial: Trial) -> Task:
+    """Spoil labels for a trial."""
+    seen = _seen(config, 'data')
+    noisy, kinds = _noisy(config, trial.noise, trial.seed)
     chance = torch.rand(len(kinds), generator=torch.Generator().manual_seed(trial.seed))
     human = chance < chance.quantile(trial.human)  # just that share
     labels = torch.where(human[:, None, None], seen.truth, noisy)
     bad = torch.tensor([kind != 'true' for kind in kinds]) & ~human
     form = DWSL.get(trial.method, 'two_stage')
     dwsl = DwslConfig(form=form, weight=trial.weight, steps=config.size[1])
-    return Task(seen, labels, human.float(), float(bad.sum() / (~human).sum()), config.size[1],
-                64, 1e-3, dwsl), bad
+    return Task(seen, labels, human.float(), bad, config.size[1], 64, 1e-3, dwsl)
 
 
 def judged(scores: torch.Tensor, bad: torch.Tensor, human: torch.Tensor) -> dict[str, Any]:
@@ -204,6 +207,18 @@ def judged(scores: torch.Tensor, bad: torch.Tensor, human: torch.Tensor) -> dict
 @cache
 def _eyes(config: NoiseConfig) -> tuple[Checkpoint, TextEncoder]:
     return load_checkpoint(Path(config.weights) if config.weights else SHIPPED), TextEncoder()
+
+
+@lru_cache(maxsize=1)
+def _noisy(config: NoiseConfig, level: str, seed: int) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Spoil all labels; the trials of a seed share them."""
+    return annotate_badly(_seen(config, 'data'), LEVELS[level], _eyes(config)[0].net, seed)
+
+
+@lru_cache(maxsize=1)
+def _scores(config: NoiseConfig, trial: Trial) -> torch.Tensor:
+    """Judge all labels; trials that differ in f alone share what the discriminator says."""
+    return first_stage(make_task(config, trial), trial.seed)
 
 
 @cache
