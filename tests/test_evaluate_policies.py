@@ -66,6 +66,18 @@ def test_missing_weights_say_how_to_get_them(tmp_path):
         evaluate(EvaluateConfig(str(tmp_path)))
 
 
+def test_masks_of_weights_that_are_not_there_are_refused(tmp_path, monkeypatch):
+    report = str(tmp_path / 'report.json')
+    with pytest.raises(ConfigError, match=r'mask_weights: wanted .*/no\.safetensors is none'):
+        evaluate(EvaluateConfig(mask_weights='no.safetensors', json=report))
+    monkeypatch.setenv('XDG_DATA_HOME', str(tmp_path))
+    folder = tmp_path / 'ivm_ros' / 'weights'
+    folder.mkdir(parents=True)
+    (folder / 'current').write_text('gone')
+    with pytest.raises(ConfigError, match="promoted weights 'gone' are gone"):
+        evaluate(EvaluateConfig(json=report))
+
+
 def test_the_wrong_sentence_names_what_is_there_and_not_needed():
     env = TabletopEnv('pick', 'few', pictures=False)
     env.reset(seed=0)

@@ -11,9 +11,10 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""`ivm annotate --ray` on a real cluster of two nodes, at the loopback address of this machine."""
+"""Work on a real Ray cluster at the loopback address of this machine."""
 
 from contextlib import suppress
+import json
 import os
 from pathlib import Path
 import re
@@ -161,6 +162,30 @@ assert not ray.is_initialized()
     assert done.returncode == 0, done.stderr
     one = annotate(AnnotateConfig(str(scenes), str(tmp_path / 'one'), 'sim-truth'))
     assert shards(tmp_path / 'ray') == shards(one)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2300)
+def test_simulated_episodes_come_out_alike_on_ray(tmp_path, monkeypatch, capsys):
+    """The command of one process with --ray on two workers: the same outcomes, masks and all."""
+    pytest.importorskip('ray')
+    pytest.importorskip('mujoco')
+    from ivm_sim.cli import main as simulate
+
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join(filter(None, sys.path)))
+    monkeypatch.chdir(tmp_path)
+    words = ['evaluate', '--columns', 'expert', 'masked', '--tasks', 'duck_in_pot', 'cup_on_pan',
+             '--clutter', 'few', '--episodes', '1']
+    assert simulate([*words, '--json', 'one.json']) == 0
+    assert simulate([*words, '--json', 'ray.json', '--ray', '--workers', '2']) == 0
+    one, ray = (json.loads((tmp_path / name).read_text()) for name in ('one.json', 'ray.json'))
+    assert [len(report['cells']) for report in (one, ray)] == [4, 4]
+    assert ray['cells'] == one['cells'] and ray['pooled'] == one['pooled']
+    assert {row['camera'] for row in ray['cells'] if 'mask_iou' in row} == {'masked'}
+    monkeypatch.setitem(sys.modules, 'ray', None)
+    assert simulate([*words, '--json', 'ray.json', '--ray']) == 0  # finished cells are kept
+    assert simulate([*words, '--json', 'new.json', '--ray']) == 2
+    assert 'pip install "ivm_ros[ray]"' in ' '.join(capsys.readouterr().err.split())
 
 
 def test_without_ray_one_line_says_what_to_install(scenes, tmp_path, monkeypatch, capsys):

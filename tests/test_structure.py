@@ -68,7 +68,8 @@ MAY_IMPORT = {
 }
 MAY_IMPORT.update(dict.fromkeys(PROGRAMS, {*MAY_IMPORT, *PROGRAMS} - {'nodes'}))
 SIM_MAY_IMPORT = ('config', 'data', 'deploy', 'draw', 'files', 'image', 'language', 'masker',
-                  'models.text', 'processes', 'sample', 'version', 'work')
+                  'models.checkpoint', 'models.installed', 'models.text', 'processes', 'ray_work',
+                  'sample', 'version', 'work')
 SIM_NODES_MAY_IMPORT = ('nodes.convert', 'nodes.params')
 ROS = {'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'geometry_msgs',
        'launch', 'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'sensor_msgs',

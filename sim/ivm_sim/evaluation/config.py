@@ -81,6 +81,11 @@ class EvaluateConfig:
         'The first episode is reset with it.')] = EVAL_SEED
     size: Annotated[int, Range(32, 1024), Doc('Side of the pictures in pixels.')] = 128
     workers: Annotated[int, Range(1), Doc('Processes.')] = 1
+    ray: Annotated[bool, Doc(
+        'Have the workers on a Ray cluster: that of RAY_ADDRESS, else one on this machine. All '
+        'its machines need ivm_ros, and weights under the same paths.')] = False
+    mask_weights: Annotated[str, Doc(
+        'Checkpoint that makes the masks; empty: the promoted one, or the shipped one.')] = ''
     json: Annotated[str, Doc('Report to write; finished cells in it are kept.')] = 'evaluate.json'
 
     def __post_init__(self) -> None:

@@ -138,7 +138,8 @@ class Stage:
             self._policy = clone
             self.env = TabletopEnv(cell.task, cell.clutter, config.size, RATE,
                                    wrist=clone.net.config.wrist)
-        self.camera = (MaskedCamera(self.env, mask_source(cell, self.env), self._deploy)
+        self.camera = (MaskedCamera(self.env, mask_source(cell, self.env, config.mask_weights),
+                                    self._deploy)
                        if cell.sees_masks else None)
 
     def __enter__(self) -> 'Stage':
@@ -161,15 +162,15 @@ def weights_of(folder: Path, name: str) -> Path:
     return folder / f'{name}.safetensors'
 
 
-def mask_source(cell: Cell, env: TabletopEnv) -> MaskSource:
+def mask_source(cell: Cell, env: TabletopEnv, weights: str = '') -> MaskSource:
     """Give what masks the front camera of a cell."""
     source: MaskSource
     if cell.camera == 'truth':
         source = TruthMasker(env)
     else:
-        from ivm_ros.masker import Masker
+        from ivm_ros.masker import Masker, MaskerConfig
 
-        masker = Masker()
+        masker = Masker(MaskerConfig(weights=weights))
 
         def wrong(image: np.ndarray, text: str) -> Mask:
             return masker(image, wrong_sentence(env))

@@ -18,14 +18,19 @@ A cell is one column (a policy and its camera) on one task at one clutter level.
 the same seeds. Finished cells are kept in the report and not run again.
 """
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+import os
 from pathlib import Path
 import time
 from typing import Any
 
 from ivm_ros.config import ConfigError
+from ivm_ros.models.checkpoint import CheckpointError
+from ivm_ros.models.installed import weights_path
 from ivm_ros.work import in_processes, progress_of
-from ivm_sim.evaluation.config import cells_of, EvaluateConfig, EXPERT
-from ivm_sim.evaluation.episodes import run_cell, weights_of
+from ivm_sim.evaluation.config import Cell, cells_of, EvaluateConfig, EXPERT
+from ivm_sim.evaluation.episodes import Outcome, run_cell, weights_of
 from ivm_sim.evaluation.results import kept, report_of, write
 
 
@@ -43,17 +48,42 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
                               '"ivm-sim clone"')
     done, before = kept(config)
     missing = [cell for cell in cells if cell not in done]
+    pinned = _pinned(config)
     started = time.monotonic()
     report = report_of(config, cells, done, before)
     with progress_of('cells') as progress:
         bar = progress.add_task(config.json, total=len(cells),
                                 completed=len(cells) - len(missing))
-        jobs = [(config, cell) for cell in missing]
-        results = (in_processes(run_cell, jobs, config.workers)
-                   if config.workers > 1 and len(jobs) > 1 else (run_cell(*job) for job in jobs))
-        for cell, outcomes in results:
+        for cell, outcomes in _each(pinned, missing):
             done[cell] = outcomes
             report = report_of(config, cells, done, before + time.monotonic() - started)
             write(Path(config.json), report)
             progress.advance(bar)
     return report
+
+
+def _each(config: EvaluateConfig, cells: Sequence[Cell]
+          ) -> Iterator[tuple[Cell, dict[int, Outcome]]]:
+    """Run cells, and yield them with their outcomes as they are finished."""
+    jobs = [(config, cell) for cell in cells]
+    if config.ray and jobs:
+        from ivm_ros.ray_work import on_ray  # an extra
+
+        yield from on_ray(run_cell, jobs, config.workers)
+    elif config.workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            yield run_cell(*job)
+    else:
+        yield from in_processes(run_cell, jobs, config.workers)
+
+
+def _pinned(config: EvaluateConfig) -> EvaluateConfig:
+    """Name files so that every worker takes the same, and not what its own user promoted."""
+    try:
+        masks = weights_path(config.mask_weights).absolute()
+    except CheckpointError as error:
+        raise ConfigError(str(error)) from None
+    if not masks.is_file():
+        raise ConfigError(f'EvaluateConfig.mask_weights: wanted a checkpoint, {masks} is none')
+    return replace(config, weights=config.weights and os.path.abspath(config.weights),
+                   mask_weights=str(masks))
