@@ -32,6 +32,7 @@ class Health:
     Attributes:
         state (str): 'unconfigured', 'inactive' or 'active'.
         error (str): Why the node could not be configured.
+        broken (str): How the model failed: the last frame, the one at work, or for good.
         topic (str): The camera's topic, as remapped.
         publishers (int): Of that topic.
         counts_losses (bool): Frames carry numbers that can be told apart by publisher.
@@ -50,6 +51,7 @@ class Health:
     instruction: str = ''
     problems: tuple[str, ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
+    broken: str = ''
 
 
 def lost_frames(report: Report) -> str:
@@ -66,8 +68,9 @@ def problems(report: Report, health: Health) -> list[str]:
     if health.error:
         return [f'not configured: {health.error}', *health.problems]
     if health.state != 'active':
-        return [f'{health.state}: nothing is masked or published', *health.problems]
-    found = [lost_frames(report)]
+        state = f'{health.state}: nothing is masked or published'
+        return [*filter(None, (health.broken, state)), *health.problems]
+    found = [health.broken, lost_frames(report)]
     if report.silent > health.stale_after:
         found.append(
             f'no frame for {report.silent:.0f} s although {health.publishers} publisher(s) '
@@ -84,7 +87,7 @@ def problems(report: Report, health: Health) -> list[str]:
 def stream_status(name: str, report: Report, health: Health) -> DiagnosticStatus:
     """Build the one status of the node."""
     wrong = problems(report, health)
-    level = DiagnosticStatus.ERROR if health.error else (
+    level = DiagnosticStatus.ERROR if health.error or health.broken else (
         DiagnosticStatus.WARN if wrong else DiagnosticStatus.OK)
     median, high = report.latency_ms or (float('nan'), float('nan'))
     total = report.total

@@ -18,6 +18,8 @@ It converts, calls the model and publishes; the modules beside it do the work. M
 policy to look at the right thing; it is not a safety function.
 """
 
+import gc
+import os
 import signal
 import sys
 
@@ -50,6 +52,14 @@ def main(args: list[str] | None = None) -> None:
             node.close()
             node.destroy_node()
         rclpy.try_shutdown()
+    # Python's own end takes torch apart for most of a second, and under a model that may still
+    # hang in a thread. What it would do for DDS, which is to free its shared memory, comes first.
+    node = None
+    gc.collect()
+    rclpy.get_default_context().destroy()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == '__main__':

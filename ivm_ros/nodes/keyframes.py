@@ -89,9 +89,9 @@ class KeyframeMasker:
         self._tracker.reset()
         self._note(None)
 
-    def stop(self) -> bool:
-        """End the model's thread; False when the model did not come back in time."""
-        return self._worker.stop()
+    def stop(self, timeout: float = 10.0) -> bool:
+        """End the model's thread; False when the model did not come back in `timeout` seconds."""
+        return self._worker.stop(timeout)
 
     def _collect(self) -> Exception | None:
         """Take what the model has finished; return what it failed with."""

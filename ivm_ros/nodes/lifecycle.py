@@ -32,7 +32,7 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from ivm_ros.deploy import DeployConfig
-from ivm_ros.masker import Masker, MaskerConfig
+from ivm_ros.masker import MaskerConfig
 from ivm_ros.nodes import dds
 from ivm_ros.nodes.diagnostics import Health, lost_frames, stream_status
 from ivm_ros.nodes.masking import FrameMasker
@@ -42,6 +42,7 @@ from ivm_ros.nodes.params import Parameters
 from ivm_ros.nodes.reload import load_masker, Reload
 from ivm_ros.nodes.stats import Stats
 from ivm_ros.nodes.stream import QUIET, Stream
+from ivm_ros.nodes.watchdog import Watchdog
 from ivm_ros.tracker import TrackConfig
 
 SAFETY = ('masking is not a safety function: it may hide what matters; never rely on it to keep '
@@ -59,22 +60,21 @@ class IvmNode(LifecycleNode):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('ivm_node', **kwargs)
-        self._phase, self._error = 'unconfigured', ''
+        self._phase, self._error, self._broken = 'unconfigured', '', ''
         self._settings = Parameters(self, (NodeConfig, DeployConfig, MaskerConfig, TrackConfig),
                                     self._locked)
         self.add_post_set_parameters_callback(self._say_changes)
         for line in self._settings.unknown(self):
             self.get_logger().warning(line)
         self._stats = Stats()
-        self._masker: Masker | None = None
+        self._masker: Watchdog | None = None
         self._outputs: Outputs | None = None
         self._stream: Stream | None = None
         self._frames: FrameMasker | None = None
         self._health = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._tick_timer = self._start_ticking()
         self.create_service(SetBool, '~/enable', self._enable)
-        reload = Reload(self, lambda: self._settings.get(MaskerConfig), lambda: self._masker,
-                        self._use)
+        reload = Reload(self, self._load, lambda: self._masker, self._use)
         # In a group of its own: while it waits for the weights, all others of its group wait.
         self.create_service(Trigger, '~/reload', reload.answer,
                             callback_group=MutuallyExclusiveCallbackGroup())
@@ -98,9 +98,8 @@ class IvmNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and advertise the topics."""
-        config = self._settings.get(MaskerConfig)
         try:
-            self._masker = load_masker(config)
+            self._masker = self._load()
         except ValueError as error:
             return self._fail(str(error))
         except Exception as error:  # noqa: BLE001 - rclpy swallows what leaves a transition
@@ -109,7 +108,7 @@ class IvmNode(LifecycleNode):
         self._outputs = Outputs(self, self._settings.get(NodeConfig))
         self.destroy_timer(self._tick_timer)
         self._tick_timer = self._start_ticking()
-        self._phase, self._error = 'inactive', ''
+        self._phase, self._error, self._broken = 'inactive', '', ''
         info = self._masker.info
         self.get_logger().info(f'model loaded: {info["generator"]} on {info["device"]}, '
                                f'{info["threads"]} thread(s), weights {info["weights"]}')
@@ -118,7 +117,11 @@ class IvmNode(LifecycleNode):
         self.get_logger().info('inactive: nothing is masked or published until activated')
         return DONE
 
-    def _use(self, masker: Masker) -> None:
+    def _load(self) -> Watchdog:
+        return load_masker(self._settings.get(MaskerConfig),
+                           lambda: self._settings.get(NodeConfig).watchdog)
+
+    def _use(self, masker: Watchdog) -> None:
         """Take another model; a frame at work is finished with the one it began with."""
         self._masker = masker
         if self._frames is not None:
@@ -137,8 +140,9 @@ class IvmNode(LifecycleNode):
             return FAILED
         self._stats = Stats()
         self._frames = FrameMasker(self._masker)
-        self._stream = Stream(self, self._settings, self._frames, self._outputs, self._stats)
-        self._phase = 'active'
+        self._stream = Stream(self, self._settings, self._frames, self._outputs, self._stats,
+                              self._give_up)
+        self._phase, self._broken = 'active', ''
         self.get_logger().info(
             f'active: {self._stream.topic} -> {self._outputs.image.topic_name}, method '
             f'{self._settings.get(DeployConfig).method}')
@@ -151,12 +155,29 @@ class IvmNode(LifecycleNode):
         self.get_logger().info('inactive: nothing is masked or published until activated')
         return DONE
 
+    def _give_up(self, reason: str) -> None:
+        """Deactivate, in the executor's thread: the model failed, and on_fault is stop."""
+        stream = self._stream
+
+        def stop() -> None:
+            if stream is None or self._stream is not stream:
+                return  # it is over already
+            self._broken = f'stopped, as on_fault says: {reason}'
+            self.get_logger().error(
+                f'{self._broken}. Nothing is published. When the model is well again: ros2 '
+                f'lifecycle set {self.get_fully_qualified_name()} activate')
+            self.trigger_deactivate()
+
+        if self.executor is not None:
+            self.executor.create_task(stop)
+
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the model and take the topics back."""
         self.close()
         if self._outputs is not None:
             self._outputs.destroy()
-        self._outputs = self._masker = None
+        self._outputs = self._masker = self._frames = None
+        self._broken = ''
         gc.collect()
         self._phase = 'unconfigured'
         return DONE
@@ -218,6 +239,11 @@ class IvmNode(LifecycleNode):
         return self.create_timer(self._settings.get(NodeConfig).diagnostics_period, self._tick,
                                  clock=Clock(clock_type=ClockType.STEADY_TIME))
 
+    def _failure(self) -> str:
+        """Say how the model fails now, or why it was stopped; '' while all is well."""
+        hangs = self._masker.trouble if self._masker is not None else ''
+        return self._broken or (self._stream.broken if self._stream is not None else '') or hangs
+
     def _tick(self) -> None:
         config, deploy = self._settings.get(NodeConfig), self._settings.get(DeployConfig)
         publishers, counts = self._stream.look() if self._stream is not None else (0, True)
@@ -239,7 +265,7 @@ class IvmNode(LifecycleNode):
              'device': info.get('device', ''), 'threads': info.get('threads', ''),
              'generator': info.get('generator', ''), 'dds_profile': dds.profile_in_use(),
              'track': self._settings.get(TrackConfig).track,
-             **(self._frames.facts if self._frames is not None else {})})
+             **(self._frames.facts if self._frames is not None else {})}, self._failure())
         if self._phase == 'active' and not config.instruction.strip():
             self._ask_for_instruction(config)
         if lost := lost_frames(report):

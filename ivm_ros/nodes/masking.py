@@ -26,7 +26,8 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
 from ivm_ros.deploy import apply, DeployConfig
-from ivm_ros.image import LARGEST, place, plain, Rectangle
+from ivm_ros.image import ImageError, LARGEST, place, plain, Rectangle
+from ivm_ros.masker import InstructionError
 from ivm_ros.nodes.convert import to_rgb
 from ivm_ros.nodes.keyframes import KeyframeMasker, NoMaskYetError
 from ivm_ros.nodes.node_config import NodeConfig
@@ -44,6 +45,10 @@ class MaskError(ValueError):
     """A frame that is fine in itself cannot be masked."""
 
 
+class ModelError(ValueError):
+    """The model itself failed: it raised something, or hangs."""
+
+
 @dataclass(frozen=True)
 class Frame:
     """
@@ -53,6 +58,7 @@ class Frame:
         outcome (Outcome): As published in `~/frame_info`.
         reason (str): Why it was not masked; '' for a plain masked frame.
         fault (bool): It could not be masked.
+        broken (bool): Because the model itself failed; the next frame may fare no better.
         picture (Picture | None): What is shown; None: nothing, or only `original`.
         original (Image | CompressedImage | None): Pass this message on as it is.
         image (np.ndarray | None): uint8 [H, W, 3], the input; None if it could not be read.
@@ -71,6 +77,7 @@ class Frame:
     mask: Mask | None = None
     remarks: tuple[str, ...] = ()
     keyframe_age: float | None = None
+    broken: bool = False
 
 
 class FrameMasker:
@@ -93,10 +100,10 @@ class FrameMasker:
         """What diagnostics show about keyframes; empty while there are none."""
         return self._keyframes.facts if self._keyframes is not None else {}
 
-    def close(self) -> bool:
+    def close(self, timeout: float = 10.0) -> bool:
         """End the thread of keyframes; False when the model did not come back in time."""
         keyframes, self._keyframes = self._keyframes, None
-        return keyframes is None or keyframes.stop()
+        return keyframes is None or keyframes.stop(timeout)
 
     def use(self, masker: Callable[[np.ndarray, str], Mask]) -> None:
         """Mask with another model from the next message on; one at work keeps its own."""
@@ -129,9 +136,9 @@ class FrameMasker:
             frame = replace(self._fault(message, image, node, deploy, str(waiting), True),
                             fault=False)
         except Exception as error:  # noqa: BLE001 - whatever a model raises, the stream goes on
-            known = isinstance(error, ValueError)
-            reason = str(error) if known else f'{type(error).__name__}: {error}'
-            frame = self._fault(message, image, node, deploy, reason, track.track)
+            frame = replace(
+                self._fault(message, image, node, deploy, reason_of(error), track.track),
+                broken=isinstance(error, ModelError))
         return replace(frame, remarks=tuple(remarks))
 
     def _mask(self, image: np.ndarray, instruction: str, deploy: DeployConfig,
@@ -154,15 +161,26 @@ class FrameMasker:
 
     def _find(self, image: np.ndarray, instruction: str, track: TrackConfig
               ) -> tuple[Mask, float | None]:
-        """Return a mask and, where it was carried, seconds since its keyframe."""
-        if not track.track:
-            if self._keyframes is not None:
-                self._keyframes.reset()
-            return self._masker(image, instruction), None
-        if self._keyframes is None:
-            self._keyframes = KeyframeMasker(self._masker, track)
-        tracked = self._keyframes(image, instruction, track)
-        return tracked.mask, tracked.age
+        """
+        Return a mask and, where it was carried, seconds since its keyframe.
+
+        Raises:
+            ImageError, InstructionError, NoMaskYetError: As they do.
+            ModelError: Anything else.
+        """
+        try:
+            if not track.track:
+                if self._keyframes is not None:
+                    self._keyframes.reset()
+                return self._masker(image, instruction), None
+            if self._keyframes is None:
+                self._keyframes = KeyframeMasker(self._masker, track)
+            tracked = self._keyframes(image, instruction, track)
+            return tracked.mask, tracked.age
+        except (ImageError, InstructionError, NoMaskYetError):
+            raise
+        except Exception as error:
+            raise ModelError(reason_of(error)) from error
 
     def _fault(self, message: Image | CompressedImage, image: np.ndarray | None,
                node: NodeConfig, deploy: DeployConfig, reason: str, tracks: bool) -> Frame:
@@ -201,6 +219,11 @@ class FrameMasker:
             sides = message.height, message.width
             return sides if all(0 < side <= LARGEST for side in sides) else None
         return self._last_picture[0].shape[:2] if self._last_picture is not None else None
+
+
+def reason_of(error: Exception) -> str:
+    """Say what went wrong; errors of ours say it themselves."""
+    return str(error) if isinstance(error, ValueError) else f'{type(error).__name__}: {error}'
 
 
 def untouched(image: np.ndarray) -> Picture:

@@ -28,9 +28,14 @@ class NodeConfig:
         'one no frame can be masked, and on_fault says what happens.')] = ''
     enabled: Annotated[bool, Live(), Doc(
         'Mask the stream; off = pass every frame on. The service ~/enable sets this too.')] = True
-    on_fault: Annotated[Literal['pass', 'hold', 'blank', 'drop'], Live(), Doc(
+    on_fault: Annotated[Literal['pass', 'hold', 'blank', 'drop', 'stop'], Live(), Doc(
         'What becomes of a frame that cannot be masked: pass it on as it came, hold (show the '
-        'last picture again; drop until there is one), blank (one colour) or drop.')] = 'pass'
+        'last picture again; drop until there is one), blank (one colour) or drop; stop drops '
+        'it too and, where the model itself failed or hangs, deactivates the node.')] = 'pass'
+    watchdog: Annotated[float, Range(0.0, 3600.0), Live(), Doc(
+        'Seconds that the model may be at one frame, or 5 times as long as it usually is if that '
+        'is more. A frame that takes longer goes as on_fault says, and so do all others until '
+        'the model comes back. 0 = wait for ever.')] = 0.4
     autostart: Annotated[bool, Doc(
         'Configure and activate at start, without a lifecycle manager.')] = True
     compressed_input: Annotated[bool, Doc(

@@ -28,19 +28,25 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from ivm_ros.masker import Masker, MaskerConfig
+from ivm_ros.nodes.watchdog import Watchdog
 
 
-def load_masker(config: MaskerConfig) -> Masker:
+def load_masker(config: MaskerConfig, limit: Callable[[], float]) -> Watchdog:
     """
     Load a model and mask a first picture: the first call is slow, better now than on a frame.
+
+    Args:
+        config: What to load.
+        limit: As `Watchdog` has it.
 
     Raises:
         ValueError: As `Masker` does.
     """
     masker = Masker(config)
     cv2.setNumThreads(masker.threads)  # as torch: a team here would fight it
-    masker(np.zeros((480, 640, 3), np.uint8), 'pick up the cup')
-    return masker
+    watched = Watchdog(masker, limit)
+    watched(np.zeros((480, 640, 3), np.uint8), 'pick up the cup')
+    return watched
 
 
 class Reload:
@@ -49,14 +55,14 @@ class Reload:
 
     Args:
         node: Its executor goes on with other work meanwhile.
-        config: Gives what to load.
+        load: Loads a model, in whatever thread it is called.
         current: Gives the model in use, None where none is loaded.
         use: Takes the new one; called by the executor.
     """
 
-    def __init__(self, node: Node, config: Callable[[], MaskerConfig],
-                 current: Callable[[], Masker | None], use: Callable[[Masker], None]) -> None:
-        self._node, self._config, self._current, self._use = node, config, current, use
+    def __init__(self, node: Node, load: Callable[[], Watchdog],
+                 current: Callable[[], Watchdog | None], use: Callable[[Watchdog], None]) -> None:
+        self._node, self._load, self._current, self._use = node, load, current, use
 
     async def answer(self, request: Trigger.Request, response: Trigger.Response
                      ) -> Trigger.Response:
@@ -66,7 +72,7 @@ class Reload:
             response.success = False
             response.message = 'no weights are loaded yet: configure loads them'
             return response
-        new = await self._load()
+        new = await self._start()
         response.success, response.message = self._finish(old, new or 'loading was given up')
         if response.success:  # rclpy wants one severity a line of source
             self._node.get_logger().info(f'reload: {response.message}')
@@ -74,15 +80,14 @@ class Reload:
             self._node.get_logger().error(f'reload: {response.message}')
         return response
 
-    def _load(self) -> 'Future[Masker | str]':  # quoted: no generic in Jazzy
+    def _start(self) -> 'Future[Watchdog | str]':  # quoted: no generic in Jazzy
         """Start loading; the result is the model, or a sentence that says why there is none."""
-        future: Future[Masker | str] = Future()
-        config = self._config()
+        future: Future[Watchdog | str] = Future()
 
         def work() -> None:
-            made: Masker | str
+            made: Watchdog | str
             try:
-                made = load_masker(config)
+                made = self._load()
             except Exception as error:  # noqa: BLE001 - the old weights stay, whatever it is
                 known = isinstance(error, ValueError)
                 made = str(error) if known else f'{type(error).__name__}: {error}'
@@ -93,7 +98,7 @@ class Reload:
         Thread(target=work, name='reload', daemon=True).start()
         return future
 
-    def _finish(self, old: Masker, new: Masker | str) -> tuple[bool, str]:
+    def _finish(self, old: Watchdog, new: Watchdog | str) -> tuple[bool, str]:
         if isinstance(new, str):
             return False, f'the weights in use stay ({_short(old)}): {new}'
         if self._current() is not old:
@@ -102,5 +107,5 @@ class Reload:
         return True, f'weights {new.info["weights"]} ({_short(old)} before, {_short(new)} now)'
 
 
-def _short(masker: Masker) -> str:
+def _short(masker: Watchdog) -> str:
     return str(masker.info['sha256'])[:12]

@@ -13,6 +13,7 @@
 # limitations under the License.
 """The live part of `ivm_node`: from activate to deactivate it turns messages into messages."""
 
+from collections.abc import Callable
 from functools import partial
 import time
 from typing import Any, TypeAlias
@@ -32,6 +33,9 @@ from ivm_ros.nodes.stats import Gaps, Stats
 from ivm_ros.nodes.worker import NewestFirst
 from ivm_ros.tracker import TrackConfig
 
+GRACE = 1.0
+"""Seconds that the frame at work has to finish when the stream ends."""
+
 QUIET = 10.0
 """Seconds until the same warning is logged again."""
 
@@ -48,18 +52,23 @@ class Stream:
         masker: What becomes of a message.
         outputs: Where it goes.
         stats: Counts it.
+        stop: Called with the reason, in the worker thread, when the model failed and `on_fault`
+            is stop.
+
+    Attributes:
+        problem (str): What is wrong with the last frame, '' for nothing.
+        broken (str): How the model failed at the last frame, '' where it did not.
     """
 
     def __init__(self, node: Node, settings: Parameters, masker: FrameMasker, outputs: Outputs,
-                 stats: Stats) -> None:
+                 stats: Stats, stop: Callable[[str], None]) -> None:
         self._node, self._settings, self._stats = node, settings, stats
-        self._masker, self._outputs = masker, outputs
+        self._masker, self._outputs, self._stop = masker, outputs, stop
         config = settings.get(NodeConfig)
         self._gaps = Gaps()
         self._info: CameraInfo | None = None
-        self._refused = False
-        self._fault = ''
-        self.problem = ''
+        self._refused = self._closed = False
+        self._fault = self.problem = self.broken = ''
         self._worker = NewestFirst(self._process, partial(stats.count, 'stale'))
         self._frames = self._subscribe(
             'best_effort' if config.reliability == 'best_effort' else 'reliable')
@@ -73,12 +82,14 @@ class Stream:
         return self._frames.topic_name
 
     def close(self) -> None:
-        """Unsubscribe, let the frame at work finish, forget the waiting one."""
+        """Unsubscribe, let the frame at work finish if it can, forget the waiting one."""
         for subscription in (self._frames, self._infos):
             self._node.destroy_subscription(subscription)
-        ended = self._worker.stop()
-        if not (self._masker.close() and ended):
-            self._node.get_logger().warning('the model did not come back in time, left behind')
+        ended = self._worker.stop(GRACE)
+        self._closed = True  # what comes late is not published any more
+        if not (self._masker.close(GRACE / 2) and ended):
+            self._node.get_logger().warning(
+                'the model did not come back in time: the frame at work is left behind')
 
     def look(self) -> tuple[int, bool]:
         """
@@ -135,6 +146,8 @@ class Stream:
         try:
             frame = self._masker(message, config, deploy, wanted.show,
                                  self._settings.get(TrackConfig))
+            if self._closed:
+                return
             self._outputs.pictures(frame, message.header, config, self._info)
             latency_ms = 1e3 * (time.monotonic() - arrived)
             self._outputs.masks(frame, message.header, config)
@@ -159,7 +172,12 @@ class Stream:
             self._fault = ''
         for remark in frame.remarks:
             self._node.get_logger().warning(remark, throttle_duration_sec=QUIET)
-        self.problem = self._fault
+        if self.broken and frame.mask is not None:
+            self._node.get_logger().info('the model is back')
+        self.problem = '' if frame.broken else self._fault
+        self.broken = f'frames are {frame.outcome}, not masked: {frame.reason}' * frame.broken
+        if frame.broken and self._settings.get(NodeConfig).on_fault == 'stop':
+            self._stop(frame.reason)
         if self._info is not None and frame.image is not None:
             size = image_size(self._info)
             if size not in ((0, 0), frame.image.shape[:2]):
