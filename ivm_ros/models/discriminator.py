@@ -56,7 +56,8 @@ class Discriminator(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.thing = nn.Sequential(nn.Linear(COVER, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH))
-        self.out = nn.Sequential(nn.Linear(2 * WIDTH + SHAPE + OPINION, 32), nn.GELU(), nn.Linear(32, 1))
+        self.out = nn.Sequential(nn.Linear(2 * WIDTH + SHAPE + OPINION, 32), nn.GELU(),
+                                 nn.Linear(32, 1))
 
     def forward(self, sight: Sight, label: torch.Tensor, image_index: torch.Tensor
                 ) -> torch.Tensor:
