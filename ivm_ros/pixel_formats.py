@@ -115,6 +115,26 @@ def to_rgb(message: Any, remark: Callable[[str], None] = nothing) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
+def to_depth(message: Any) -> np.ndarray:
+    """
+    Read a depth image.
+
+    Args:
+        message: An object with the fields of sensor_msgs Image.
+
+    Returns:
+        uint16 [H, W] in millimetres for 16UC1, float32 [H, W] in metres for 32FC1, by REP 118. It
+        may share memory with the message: do not write.
+
+    Raises:
+        ConvertError: It is none, or torn; says what was wanted and what came.
+    """
+    layout = LAYOUTS.get(message.encoding)
+    if layout is None or not layout.depth:
+        raise ConvertError(f'depth image of encoding {message.encoding!r}: wanted 16UC1 or 32FC1')
+    return _pixels(message, layout)
+
+
 def _pixels(message: Any, layout: Layout) -> np.ndarray:
     """View the data as [H, W] or [H, W, C] in native byte order, row padding cut off."""
     height, width, step = message.height, message.width, message.step

@@ -13,6 +13,7 @@
 # limitations under the License.
 """The compact generator behind the `Generator` protocol: pixels in, masks out."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ from ivm_ros.models.pixels import normalise
 from ivm_ros.models.settings import MaskerConfig
 from ivm_ros.models.text import NAME, TextEncoder, TextEncoderError
 from ivm_ros.sample import Mask
+
+LISTENED = 16
+"""Sets of sentences that are kept: cameras that come and go make several out of a few."""
 
 
 def make(config: MaskerConfig, device: torch.device, threads: int) -> 'CompactGenerator':
@@ -72,7 +76,7 @@ class CompactGenerator:
         self.half = half and encoder.device.type == 'cuda'
         self.net = checkpoint.net.to(encoder.device).to(memory_format=torch.channels_last)
         self.canvas = (self.net.config.height, self.net.config.width)
-        self._heard: dict[tuple[str, ...], Heard] = {}
+        self._heard: OrderedDict[tuple[str, ...], Heard] = OrderedDict()
 
     @property
     def info(self) -> dict[str, Any]:
@@ -120,7 +124,16 @@ class CompactGenerator:
         return planes.cpu().numpy(), prediction.found.float().sigmoid().tolist()
 
     def _listen(self, instructions: tuple[str, ...]) -> Heard:
-        """Listen to sentences; those of the last call are kept, as a stream repeats them."""
-        if instructions not in self._heard:
-            self._heard = {instructions: self.net.chooser.listen(*self._encoder(instructions))}
-        return self._heard[instructions]
+        """Listen to sentences, each once; those of the last calls are kept, as streams repeat."""
+        if instructions in self._heard:
+            self._heard.move_to_end(instructions)
+            return self._heard[instructions]
+        once = list(dict.fromkeys(instructions))
+        heard = self.net.chooser.listen(*self._encoder(once))
+        if len(once) < len(instructions):
+            places = [once.index(text) for text in instructions]
+            heard = Heard(*(part[places] for part in heard))
+        self._heard[instructions] = heard
+        if len(self._heard) > LISTENED:
+            self._heard.popitem(last=False)
+        return heard

@@ -47,7 +47,7 @@ class Counter(Node):
 
     def __init__(self, name: str) -> None:
         super().__init__('bench_counter')
-        self._name = f'{name}: stream'
+        self._name = f'{name}: stream'  # behind the namespace
         self._stamps: set[tuple[int, int]] = set()
         self._last = time.monotonic() + PATIENCE
         self._counts: dict[str, int] = {}
@@ -77,7 +77,7 @@ class Counter(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name == self._name:
+            if status.name.endswith(self._name):
                 values = {entry.key: entry.value for entry in status.values}
                 # Losses are 'not counted' by middlewares that do not number messages.
                 self._counts = {name: int(values[name]) if values[name].isdigit() else 0

@@ -33,6 +33,7 @@ from ivm_ros.pixel_formats import ConvertError, LAYOUTS, nothing, unknown
 
 FROM_RGB = {'rgb8': None, 'bgr8': cv2.COLOR_RGB2BGR, 'rgba8': cv2.COLOR_RGB2RGBA,
             'bgra8': cv2.COLOR_RGB2BGRA, 'mono8': cv2.COLOR_RGB2GRAY}
+DEPTH = {'32FC1': np.float32, '16UC1': np.uint16}
 
 
 def to_rgb(message: Image | CompressedImage, remark: Callable[[str], None] = nothing
@@ -68,22 +69,22 @@ def to_msg(image: np.ndarray, header: Header, encoding: str = 'rgb8') -> Image:
 
     Args:
         image: uint8 [H, W, 3] in RGB for rgb8, bgr8, rgba8, bgra8 and mono8; uint8 [H, W] for
-            mono8; float32 [H, W] for 32FC1.
+            mono8; float32 [H, W] for 32FC1; uint16 [H, W] for 16UC1.
         header: Goes into the message as it is.
         encoding: Encoding of the message.
 
     Raises:
         ConvertError: The array does not fit the encoding.
     """
-    if encoding == '32FC1':
-        fits = image.dtype == np.float32 and image.ndim == 2
+    if encoding in DEPTH:
+        fits = image.dtype == DEPTH[encoding] and image.ndim == 2
     else:
         fits = encoding in FROM_RGB and image.dtype == np.uint8 and (
             image.shape[2:] == (3,) or (image.ndim == 2 and encoding == 'mono8'))
     if not fits:
         raise ConvertError(f'cannot write {image.dtype} {list(image.shape)} as {encoding!r}: '
                            f'wanted uint8 [H, W, 3] for {", ".join(FROM_RGB)}, uint8 [H, W] for '
-                           f'mono8 or float32 [H, W] for 32FC1')
+                           f'mono8, float32 [H, W] for 32FC1 or uint16 [H, W] for 16UC1')
     if image.ndim == 3 and (code := FROM_RGB[encoding]) is not None:
         image = cv2.cvtColor(image, code)
     image = np.ascontiguousarray(image)
@@ -116,3 +117,8 @@ def to_compressed(image: np.ndarray, header: Header, quality: int = 90) -> Compr
     message = CompressedImage(header=header, format='rgb8; jpeg compressed bgr8')
     message.data = _bytes(data)
     return message
+
+
+def stamp_ns(header: Header) -> int:
+    """Return the stamp of a header, ns."""
+    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)

@@ -13,6 +13,7 @@
 # limitations under the License.
 """What `ivm_node` says about itself on /diagnostics, once a second."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 import os
 from pathlib import Path
@@ -33,22 +34,26 @@ class Health:
         state (str): 'unconfigured', 'inactive' or 'active'.
         error (str): Why the node could not be configured.
         broken (str): How the model failed: the last frame, the one at work, or for good.
+        input (str): The camera's topic before remapping.
         topic (str): The camera's topic, as remapped.
         publishers (int): Of that topic.
         counts_losses (bool): Frames carry numbers that can be told apart by publisher.
         stale_after (float): Seconds without a frame that are too many.
         instruction (str): '' when none came.
+        masks (bool): Frames are to be masked; else they pass on as they come.
         problems (tuple[str, ...]): Anything else that is wrong.
         values (dict[str, Any]): Shown as they are.
     """
 
     state: str
     error: str = ''
+    input: str = 'image'
     topic: str = ''
     publishers: int = 0
     counts_losses: bool = True
     stale_after: float = 2.0
     instruction: str = ''
+    masks: bool = True
     problems: tuple[str, ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
     broken: str = ''
@@ -75,17 +80,22 @@ def problems(report: Report, health: Health) -> list[str]:
         found.append(
             f'no frame for {report.silent:.0f} s although {health.publishers} publisher(s) '
             f'offer {health.topic}: {dds.advice()}' if health.publishers else
-            f'nobody publishes on {health.topic}: remap image to the topic of the camera')
+            f'nobody publishes on {health.topic}: remap {health.input} to the topic of '
+            f'the camera')
     if report.recent.get('stale'):
         found.append(f'{report.recent["stale"]} of {report.recent.get("in", 0)} frames dropped as '
                      f'stale: the model is slower than the camera')
-    if not health.instruction.strip():
+    if report.recent.get('unsynced'):
+        found.append(f'{report.recent["unsynced"]} of {report.recent.get("in", 0)} frames found '
+                     f'none of the other cameras within sync_slop')
+    if health.masks and not health.instruction.strip():
         found.append('no instruction: frames are not masked')
     return [*filter(None, found), *health.problems]
 
 
-def stream_status(name: str, report: Report, health: Health) -> DiagnosticStatus:
-    """Build the one status of the node."""
+def stream_status(name: str, report: Report, health: Health, camera: str = ''
+                  ) -> DiagnosticStatus:
+    """Build the status of a camera; `name` is the node's, the only camera has none."""
     wrong = problems(report, health)
     level = DiagnosticStatus.ERROR if health.error or health.broken else (
         DiagnosticStatus.WARN if wrong else DiagnosticStatus.OK)
@@ -98,12 +108,21 @@ def stream_status(name: str, report: Report, health: Health) -> DiagnosticStatus
         'frames_out': total.get('out', 0), 'frames_stale': total.get('stale', 0),
         'frames_lost': total.get('lost', 0) if health.counts_losses else 'not counted',
         'frames_faulty': total.get('faults', 0), 'frames_unwatched': total.get('unwatched', 0),
+        'frames_skipped': total.get('skipped', 0), 'frames_unsynced': total.get('unsynced', 0),
         'found_ratio': '' if report.found_ratio is None else f'{report.found_ratio:.2f}',
         'memory_mb': f'{memory_mb():.0f}', 'instruction': health.instruction, **health.values}
     return DiagnosticStatus(
-        level=level, name=f'{name}: stream', hardware_id=str(health.values.get('device', '')),
-        message='; '.join(wrong) or 'masking',
+        level=level, name=f'{name}: {camera or "stream"}',
+        hardware_id=str(health.values.get('device', '')),
+        message='; '.join(wrong) or ('masking' if health.masks else 'passing on'),
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
+
+
+def batch_status(name: str, facts: Mapping[str, Any]) -> DiagnosticStatus:
+    """Build the status of what the cameras of a node share."""
+    return DiagnosticStatus(
+        level=DiagnosticStatus.OK, name=f'{name}: batch', message='one model for all cameras',
+        values=[KeyValue(key=key, value=str(value)) for key, value in facts.items()])
 
 
 def memory_mb() -> float:

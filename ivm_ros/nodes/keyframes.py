@@ -58,10 +58,6 @@ class KeyframeMasker:
         with self._lock:
             return dict(self._facts)
 
-    def use(self, masker: Callable[[np.ndarray, str], Mask]) -> None:
-        """Mask keyframes with another model; one at work keeps its own."""
-        self._masker = masker
-
     def __call__(self, image: np.ndarray, instruction: str, config: TrackConfig) -> Tracked:
         """
         Mask the next frame of the stream.

@@ -12,36 +12,32 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-The lifecycle node behind `ivm_node`: parameters, instruction, model and diagnostics.
+The lifecycle node behind `ivm_node`: parameters, model, cameras and services.
 
-What happens to a frame stands in `stream` and `masking`.
+What happens to a frame stands in `stream`, `camera_stream` and `masking`.
 """
 
 import gc
 import traceback
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.timer import Timer
-from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from ivm_ros.deploy import DeployConfig
 from ivm_ros.masker import MaskerConfig
-from ivm_ros.nodes import dds
-from ivm_ros.nodes.diagnostics import Health, lost_frames, stream_status
-from ivm_ros.nodes.masking import FrameMasker
+from ivm_ros.nodes.camera_settings import CameraSettings
+from ivm_ros.nodes.model import SharedModel
 from ivm_ros.nodes.node_config import NodeConfig
 from ivm_ros.nodes.outputs import Outputs
 from ivm_ros.nodes.params import Parameters
 from ivm_ros.nodes.reload import load_masker, Reload
-from ivm_ros.nodes.stats import Stats
-from ivm_ros.nodes.stream import QUIET, Stream
+from ivm_ros.nodes.reporter import NodeState, Reporter
+from ivm_ros.nodes.stream import Stream
 from ivm_ros.nodes.watchdog import Watchdog
 from ivm_ros.tracker import TrackConfig
 
@@ -63,22 +59,23 @@ class IvmNode(LifecycleNode):
         self._phase, self._error, self._broken = 'unconfigured', '', ''
         self._settings = Parameters(self, (NodeConfig, DeployConfig, MaskerConfig, TrackConfig),
                                     self._locked)
+        self._known: dict[str, CameraSettings] = {}
+        self._cameras: list[CameraSettings] = []
+        self._choose_cameras()
         self.add_post_set_parameters_callback(self._say_changes)
         for line in self._settings.unknown(self):
             self.get_logger().warning(line)
-        self._stats = Stats()
         self._masker: Watchdog | None = None
-        self._outputs: Outputs | None = None
+        self._model: SharedModel | None = None
+        self._outputs: dict[CameraSettings, Outputs] = {}
         self._stream: Stream | None = None
-        self._frames: FrameMasker | None = None
-        self._health = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._reporter = Reporter(self)
         self._tick_timer = self._start_ticking()
         self.create_service(SetBool, '~/enable', self._enable)
         reload = Reload(self, self._load, lambda: self._masker, self._use)
         # In a group of its own: while it waits for the weights, all others of its group wait.
         self.create_service(Trigger, '~/reload', reload.answer,
                             callback_group=MutuallyExclusiveCallbackGroup())
-        self._listen_to_instruction()
         self.get_logger().info(SAFETY)
 
     def start(self) -> None:
@@ -90,22 +87,25 @@ class IvmNode(LifecycleNode):
 
     def close(self) -> None:
         """Stop the worker thread; the node is to be destroyed next."""
-        if self._stream is not None:
+        if self._stream is not None and self._phase == 'active':
             self._stream.close()
-            self._stream = None
+            self._phase = 'inactive'
 
     # Lifecycle ------------------------------------------------------------------------------
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and advertise the topics."""
         try:
+            self._choose_cameras()
             self._masker = self._load()
         except ValueError as error:
             return self._fail(str(error))
         except Exception as error:  # noqa: BLE001 - rclpy swallows what leaves a transition
             traceback.print_exc()
             return self._fail(f'{type(error).__name__}: {error}')
-        self._outputs = Outputs(self, self._settings.get(NodeConfig))
+        self._model = SharedModel(self._masker)
+        self._outputs = {camera: Outputs(self, camera.now[0], camera.name, camera.depth_input)
+                         for camera in self._cameras}
         self.destroy_timer(self._tick_timer)
         self._tick_timer = self._start_ticking()
         self._phase, self._error, self._broken = 'inactive', '', ''
@@ -122,10 +122,10 @@ class IvmNode(LifecycleNode):
                            lambda: self._settings.get(NodeConfig).watchdog)
 
     def _use(self, masker: Watchdog) -> None:
-        """Take another model; a frame at work is finished with the one it began with."""
+        """Take another model; frames at work are finished with the one they began with."""
         self._masker = masker
-        if self._frames is not None:
-            self._frames.use(masker)
+        if self._model is not None:
+            self._model.use(masker)
 
     def _fail(self, problem: str) -> TransitionCallbackReturn:
         self._masker, self._error = None, problem
@@ -135,21 +135,20 @@ class IvmNode(LifecycleNode):
         return FAILED
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe to the camera."""
-        if self._masker is None or self._outputs is None:
+        """Subscribe to the cameras."""
+        if self._model is None:
             return FAILED
-        self._stats = Stats()
-        self._frames = FrameMasker(self._masker)
-        self._stream = Stream(self, self._settings, self._frames, self._outputs, self._stats,
-                              self._give_up)
+        self._stream = Stream(self, self._settings, self._model, self._outputs, self._give_up)
         self._phase, self._broken = 'active', ''
-        self.get_logger().info(
-            f'active: {self._stream.topic} -> {self._outputs.image.topic_name}, method '
-            f'{self._settings.get(DeployConfig).method}')
+        for camera, outputs in self._outputs.items():
+            self.get_logger().info(
+                f'active: {self._stream.cameras[camera.name].topic} -> '
+                f'{outputs.image.topic_name}, method {camera.now[1].method}'
+                f'{"" if camera.now[0].enabled else ", not masked"}')
         return DONE
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Unsubscribe and let the frame at work finish."""
+        """Unsubscribe and let the frames at work finish."""
         self.close()
         self._phase = 'inactive'
         self.get_logger().info('inactive: nothing is masked or published until activated')
@@ -160,7 +159,7 @@ class IvmNode(LifecycleNode):
         stream = self._stream
 
         def stop() -> None:
-            if stream is None or self._stream is not stream:
+            if stream is None or self._stream is not stream or self._phase != 'active':
                 return  # it is over already
             self._broken = f'stopped, as on_fault says: {reason}'
             self.get_logger().error(
@@ -174,9 +173,10 @@ class IvmNode(LifecycleNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the model and take the topics back."""
         self.close()
-        if self._outputs is not None:
-            self._outputs.destroy()
-        self._outputs = self._masker = self._frames = None
+        for outputs in self._outputs.values():
+            outputs.destroy()
+        self._outputs = {}
+        self._masker = self._model = self._stream = None
         self._broken = ''
         gc.collect()
         self._phase = 'unconfigured'
@@ -188,7 +188,7 @@ class IvmNode(LifecycleNode):
         self._phase = 'finalized'
         return DONE
 
-    # Parameters, instruction, service -------------------------------------------------------
+    # Parameters and services ----------------------------------------------------------------
 
     def _locked(self) -> str:
         """Say why what is read on configure cannot change now."""
@@ -199,31 +199,20 @@ class IvmNode(LifecycleNode):
         return f'the node is {self._phase}; first ' + ' and '.join(
             f'"ros2 lifecycle set {name} {step}"' for step in steps)
 
+    def _choose_cameras(self) -> None:
+        """Declare the parameters and instruction topics of cameras that are new."""
+        names = self._settings.get(NodeConfig).cameras
+        # The one without a name is there always: its instruction is that of all.
+        for name in ('', *names):
+            if name not in self._known:
+                self._known[name] = CameraSettings(self, self._settings, name, self._locked)
+        self._cameras = [self._known[name] for name in names or ('',)]
+
     def _say_changes(self, parameters: list[Parameter]) -> None:
         for parameter in parameters:
             text = repr(parameter.value)
             self.get_logger().info(
                 f'{parameter.name} = {text if len(text) <= 100 else text[:97] + "..."}')
-
-    def _listen_to_instruction(self) -> None:
-        """
-        Subscribe twice: a transient local subscription alone would not hear volatile publishers.
-
-        Those are what `ros2 topic pub` and `create_publisher(String, 'instruction', 1)` make.
-        """
-        for durability in (DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE):
-            self.create_subscription(String, 'instruction', self._on_instruction,
-                                     QoSProfile(depth=1, durability=durability))
-
-    def _on_instruction(self, message: String) -> None:
-        if message.data != self._settings.get(NodeConfig).instruction:
-            self.set_parameters([Parameter('instruction', value=message.data)])
-
-    def _ask_for_instruction(self, config: NodeConfig) -> None:
-        self.get_logger().warning(
-            f'no instruction yet: on_fault = {config.on_fault} for every frame. Send one: ros2 '
-            f'topic pub --once {self.resolve_topic_name("instruction")} std_msgs/msg/String '
-            f'"{{data: pick up the red mug}}"', throttle_duration_sec=6 * QUIET)
 
     def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         result, = self.set_parameters([Parameter('enabled', value=request.data)])
@@ -239,38 +228,10 @@ class IvmNode(LifecycleNode):
         return self.create_timer(self._settings.get(NodeConfig).diagnostics_period, self._tick,
                                  clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def _failure(self) -> str:
-        """Say how the model fails now, or why it was stopped; '' while all is well."""
-        hangs = self._masker.trouble if self._masker is not None else ''
-        return self._broken or (self._stream.broken if self._stream is not None else '') or hangs
-
     def _tick(self) -> None:
-        config, deploy = self._settings.get(NodeConfig), self._settings.get(DeployConfig)
-        publishers, counts = self._stream.look() if self._stream is not None else (0, True)
-        wrong = [self._stream.problem] if self._stream is not None else []
-        me = self.get_name(), self.get_namespace()
-        twins = self.get_node_names_and_namespaces().count(me) - 1
-        if twins > 0:
-            wrong.append(f'{twins} more node(s) are called {self.get_fully_qualified_name()}: '
-                         f'give each its own name with -r __node:=NAME')
-            self.get_logger().warning(wrong[-1], throttle_duration_sec=QUIET)
-        info = self._masker.info if self._masker is not None else {}
-        wrong.append(info.get('trouble', ''))
-        report = self._stats.report()
-        health = Health(
-            self._phase, self._error, self._stream.topic if self._stream is not None else '',
-            publishers, counts, config.stale_after, config.instruction,
-            tuple(filter(None, wrong)),
-            {'method': deploy.method, 'enabled': config.enabled, 'on_fault': config.on_fault,
-             'device': info.get('device', ''), 'threads': info.get('threads', ''),
-             'generator': info.get('generator', ''), 'dds_profile': dds.profile_in_use(),
-             'track': self._settings.get(TrackConfig).track,
-             **(self._frames.facts if self._frames is not None else {})}, self._failure())
-        if self._phase == 'active' and not config.instruction.strip():
-            self._ask_for_instruction(config)
-        if lost := lost_frames(report):
-            self.get_logger().warning(lost, throttle_duration_sec=QUIET)
-        status = stream_status(self.get_name(), report, health)
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._health.publish(message)
+        info: dict[str, Any] = {}
+        hangs = ''
+        if self._masker is not None:
+            info, hangs = self._masker.info, self._masker.trouble
+        self._reporter.publish(NodeState(self._phase, self._error, info, self._stream,
+                                         self._broken, hangs), self._cameras)

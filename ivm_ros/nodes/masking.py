@@ -30,6 +30,7 @@ from ivm_ros.image import ImageError, LARGEST, place, plain, Rectangle
 from ivm_ros.masker import InstructionError
 from ivm_ros.nodes.convert import to_rgb
 from ivm_ros.nodes.keyframes import KeyframeMasker, NoMaskYetError
+from ivm_ros.nodes.model import mask_each
 from ivm_ros.nodes.node_config import NodeConfig
 from ivm_ros.sample import Mask
 from ivm_ros.tracker import TrackConfig
@@ -66,6 +67,8 @@ class Frame:
         remarks (tuple[str, ...]): What was replaced in reading it.
         keyframe_age (float | None): Seconds since the keyframe that the mask was carried from;
             None where it was not carried.
+        weight (np.ndarray | None): uint8 [H, W], the size of the input, 255 where the picture
+            shows it; None where no mask was applied.
     """
 
     outcome: Outcome
@@ -77,12 +80,39 @@ class Frame:
     mask: Mask | None = None
     remarks: tuple[str, ...] = ()
     keyframe_age: float | None = None
+    weight: np.ndarray | None = None
     broken: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """
+    A message that was taken on, and what is asked of it.
+
+    Attributes:
+        message (Image | CompressedImage): The camera's.
+        node (NodeConfig): Instruction, enabled, on_fault.
+        deploy (DeployConfig): How to show the mask.
+        show (bool): Make the picture; False where only masks are wanted.
+        tracks (bool): Masks are carried between keyframes.
+        image (np.ndarray | None): uint8 [H, W, 3]; None while it is not read.
+        remarks (tuple[str, ...]): What was replaced in reading it.
+    """
+
+    message: Image | CompressedImage
+    node: NodeConfig
+    deploy: DeployConfig
+    show: bool = True
+    tracks: bool = False
+    image: np.ndarray | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class FrameMasker:
     """
-    Mask messages one after the other; remembers what `hold` and tracking need.
+    Mask the messages of one camera one after the other; remembers what `hold` and tracking need.
+
+    `begin` and `finish` stand around a model that masks frames of several cameras together.
 
     Args:
         masker: (uint8 [H, W, 3], instruction) -> Mask, such as `ivm_ros.masker.Masker`.
@@ -105,16 +135,18 @@ class FrameMasker:
         keyframes, self._keyframes = self._keyframes, None
         return keyframes is None or keyframes.stop(timeout)
 
-    def use(self, masker: Callable[[np.ndarray, str], Mask]) -> None:
-        """Mask with another model from the next message on; one at work keeps its own."""
-        self._masker = masker
-        if self._keyframes is not None:
-            self._keyframes.use(masker)
-
     def __call__(self, message: Image | CompressedImage, node: NodeConfig, deploy: DeployConfig,
                  show: bool = True, track: TrackConfig = TrackConfig()) -> Frame:
+        """Do with one message what the settings ask for; arguments as of `begin`."""
+        begun = self.begin(message, node, deploy, show, track)
+        if isinstance(begun, Frame):
+            return begun
+        return self.finish(begun, *mask_each(self._masker, [begun.image], [node.instruction]))
+
+    def begin(self, message: Image | CompressedImage, node: NodeConfig, deploy: DeployConfig,
+              show: bool = True, track: TrackConfig = TrackConfig()) -> Job | Frame:
         """
-        Do with one message what the settings ask for.
+        Take on a message.
 
         Args:
             message: The camera's.
@@ -122,95 +154,100 @@ class FrameMasker:
             deploy: How to show the mask.
             show: Make the picture; False where only masks are wanted.
             track: Whether and how masks are carried between keyframes.
+
+        Returns:
+            What became of it, or, where the model is to mask it now, a job with its image for
+            `finish`.
         """
         remarks: list[str] = []
-        image = None
+        job = Job(message, node, deploy, show, track.track)
+        begun: Job | Frame
         try:
             image = to_rgb(message, remarks.append)
-            if not node.enabled:
-                return self._pass(message, image, deploy, 'disabled')
-            if not node.instruction.strip():
-                raise MaskError(NO_INSTRUCTION)
-            frame = self._mask(image, node.instruction, deploy, show, track)
+            job = replace(job, image=image)
+            begun = self._begin(job, image, track)
         except NoMaskYetError as waiting:  # that is how it has to be, no fault
-            frame = replace(self._fault(message, image, node, deploy, str(waiting), True),
-                            fault=False)
+            begun = replace(self._fault(job, str(waiting)), fault=False)
         except Exception as error:  # noqa: BLE001 - whatever a model raises, the stream goes on
-            frame = replace(
-                self._fault(message, image, node, deploy, reason_of(error), track.track),
-                broken=isinstance(error, ModelError))
-        return replace(frame, remarks=tuple(remarks))
+            begun = self._fail(job, error)
+        return replace(begun, remarks=tuple(remarks))
 
-    def _mask(self, image: np.ndarray, instruction: str, deploy: DeployConfig,
-              show: bool, track: TrackConfig) -> Frame:
-        mask, age = self._find(image, instruction, track)
-        if not show:
+    def finish(self, job: Job, made: Mask | Exception) -> Frame:
+        """Show the mask that was made for a job, or do what `on_fault` says."""
+        try:
+            frame = (self._show(job, made) if isinstance(made, Mask)
+                     else self._fail(job, of_the_model(made)))
+        except Exception as error:  # noqa: BLE001 - a mask that does not fit its picture
+            frame = self._fail(job, error)
+        return replace(frame, remarks=job.remarks)
+
+    def _begin(self, job: Job, image: np.ndarray, track: TrackConfig) -> Job | Frame:
+        if not job.node.enabled:
+            return self._pass(job, 'disabled')
+        if not job.node.instruction.strip():
+            raise MaskError(NO_INSTRUCTION)
+        if not job.tracks:
+            if self._keyframes is not None:
+                self._keyframes.reset()
+            return job
+        if self._keyframes is None:
+            self._keyframes = KeyframeMasker(self._masker, track)
+        try:
+            tracked = self._keyframes(image, job.node.instruction, track)
+        except Exception as error:
+            raise of_the_model(error) from error
+        return self._show(job, tracked.mask, tracked.age)
+
+    def _show(self, job: Job, mask: Mask, age: float | None = None) -> Frame:
+        """Show a mask; `age` is the time since the keyframe where it was carried, s."""
+        image, instruction = np.asarray(job.image), job.node.instruction
+        if not job.show:
             return Frame('masked', image=image, mask=mask, keyframe_age=age)
         # A mask that was found for another sentence must not be held for this one.
         last = self._last_mask
         held = last[1] if last is not None and last[0] == instruction else None
-        shown = apply(image, mask, deploy, held)
+        shown = apply(image, mask, job.deploy, held)
         if shown.outcome == 'masked':
             self._last_mask = instruction, mask
         self._last_picture = shown.image, shown.roi, shown.content
         self._shown_for = instruction
         reason = '' if shown.outcome == 'masked' else (
-            'method none' if deploy.method == 'none' else 'not found')
+            'method none' if job.deploy.method == 'none' else 'not found')
         return Frame(shown.outcome, reason, False, self._last_picture, None, image, mask,
-                     keyframe_age=age)
+                     keyframe_age=age, weight=shown.weight)
 
-    def _find(self, image: np.ndarray, instruction: str, track: TrackConfig
-              ) -> tuple[Mask, float | None]:
-        """
-        Return a mask and, where it was carried, seconds since its keyframe.
+    def _fail(self, job: Job, error: Exception) -> Frame:
+        return replace(self._fault(job, reason_of(error)), broken=isinstance(error, ModelError))
 
-        Raises:
-            ImageError, InstructionError, NoMaskYetError: As they do.
-            ModelError: Anything else.
-        """
-        try:
-            if not track.track:
-                if self._keyframes is not None:
-                    self._keyframes.reset()
-                return self._masker(image, instruction), None
-            if self._keyframes is None:
-                self._keyframes = KeyframeMasker(self._masker, track)
-            tracked = self._keyframes(image, instruction, track)
-            return tracked.mask, tracked.age
-        except (ImageError, InstructionError, NoMaskYetError):
-            raise
-        except Exception as error:
-            raise ModelError(reason_of(error)) from error
-
-    def _fault(self, message: Image | CompressedImage, image: np.ndarray | None,
-               node: NodeConfig, deploy: DeployConfig, reason: str, tracks: bool) -> Frame:
+    def _fault(self, job: Job, reason: str) -> Frame:
+        node, deploy, image = job.node, job.deploy, job.image
         if node.on_fault == 'pass' or not node.enabled:
-            return self._pass(message, image, deploy, reason, fault=True)
+            return self._pass(job, reason, fault=True)
         # While tracking, nothing that was made for another sentence is shown for this one.
-        shown = not tracks or self._shown_for == node.instruction
+        shown = not job.tracks or self._shown_for == node.instruction
         if node.on_fault == 'hold' and self._last_picture is not None and shown:
             return Frame('held', reason, True, self._last_picture, None, image)
-        size = self._blank_size(message, image, deploy)
+        size = self._blank_size(job)
         if node.on_fault == 'blank' and size is not None:
             return Frame('blank', reason, True, untouched(plain(size, deploy.color)), None, image)
         return Frame('dropped', reason, True, None, None, image)
 
-    def _pass(self, message: Image | CompressedImage, image: np.ndarray | None,
-              deploy: DeployConfig, reason: str, fault: bool = False) -> Frame:
+    def _pass(self, job: Job, reason: str, fault: bool = False) -> Frame:
         """Pass on as it came; brought to the output size where one is set."""
+        deploy, image = job.deploy, job.image
         width, height = deploy.output_size
         if not width:
             return Frame('passed', reason, fault, None if image is None else untouched(image),
-                         message, image)
+                         job.message, image)
         if image is None:
             return Frame('dropped', f'{reason}; nothing readable to bring to the output size',
                          fault)
         shown, content = place(image, (height, width), deploy.color, deploy.fit == 'stretch')
         return Frame('passed', reason, fault, (shown, untouched(image)[1], content), None, image)
 
-    def _blank_size(self, message: Image | CompressedImage, image: np.ndarray | None,
-                    deploy: DeployConfig) -> tuple[int, int] | None:
+    def _blank_size(self, job: Job) -> tuple[int, int] | None:
         """Height and width of a blank picture; None where no sensible size is known."""
+        message, deploy, image = job.message, job.deploy, job.image
         if deploy.output_size != (0, 0):
             return deploy.output_size[1], deploy.output_size[0]
         if image is not None:
@@ -219,6 +256,13 @@ class FrameMasker:
             sides = message.height, message.width
             return sides if all(0 < side <= LARGEST for side in sides) else None
         return self._last_picture[0].shape[:2] if self._last_picture is not None else None
+
+
+def of_the_model(error: Exception) -> Exception:
+    """Tell errors of the model itself from those that speak of one frame; returns either."""
+    if isinstance(error, ImageError | InstructionError | NoMaskYetError):
+        return error
+    return ModelError(reason_of(error))
 
 
 def reason_of(error: Exception) -> str:

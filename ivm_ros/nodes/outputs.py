@@ -40,38 +40,44 @@ class Wanted:
     picture: bool
     masks: bool
     report: bool
+    depth: bool
 
     @property
     def show(self) -> bool:
         """The deployed picture, or what became of it, is needed."""
-        return self.picture or self.report
+        return self.picture or self.report or self.depth
 
     def __bool__(self) -> bool:
         """Anything at all."""
-        return self.picture or self.masks or self.report
+        return self.show or self.masks
 
 
 class Outputs:
     """
-    The publishers of the node; each serves only its subscribers.
+    The publishers of a camera; each serves only its subscribers.
 
     Args:
         node: Owns the publishers.
         config: Reliability, depth and which topics there are.
+        camera: Its name, which stands before its topics; '' for the only one.
+        depth_input: It has a depth image too.
     """
 
-    def __init__(self, node: Node, config: NodeConfig) -> None:
+    def __init__(self, node: Node, config: NodeConfig, camera: str = '',
+                 depth_input: bool = False) -> None:
         qos = image_qos(config.output_reliability, config.depth)
-        self._node = node
+        self._node, self._camera = node, camera
         self._all: list[Publisher] = []
-        self.image = self._add(Image, 'masked/image', qos)
-        self.compressed = (self._add(CompressedImage, 'masked/image/compressed', qos)
+        here = f'{camera}/' if camera else ''
+        self.image = self._add(Image, f'{here}masked/image', qos)
+        self.compressed = (self._add(CompressedImage, f'{here}masked/image/compressed', qos)
                            if config.compressed_output else None)
-        self.camera_info = self._add(CameraInfo, 'masked/camera_info', qos)
-        self.mask = self._add(Image, 'mask', qos)
-        self.robot_mask = self._add(Image, 'robot_mask', qos)
-        self.frame_info = self._add(DiagnosticArray, '~/frame_info', qos)
-        self.debug_image = self._add(Image, '~/debug_image', qos)
+        self.camera_info = self._add(CameraInfo, f'{here}masked/camera_info', qos)
+        self.depth = self._add(Image, f'{here}masked/depth', qos) if depth_input else None
+        self.mask = self._add(Image, f'{here}mask', qos)
+        self.robot_mask = self._add(Image, f'{here}robot_mask', qos)
+        self.frame_info = self._add(DiagnosticArray, f'~/{here}frame_info', qos)
+        self.debug_image = self._add(Image, f'~/{here}debug_image', qos)
 
     def _add(self, kind: type, topic: str, qos: QoSProfile) -> Publisher:
         self._all.append(self._node.create_publisher(kind, topic, qos))
@@ -88,7 +94,7 @@ class Outputs:
         return Wanted(
             picture=heard(self.image) or heard(self.compressed) or heard(self.camera_info),
             masks=heard(self.mask) or heard(self.robot_mask),
-            report=heard(self.frame_info) or heard(self.debug_image))
+            report=heard(self.frame_info) or heard(self.debug_image), depth=heard(self.depth))
 
     def pictures(self, frame: Frame, header: Header, config: NodeConfig,
                  info: CameraInfo | None) -> None:
@@ -130,7 +136,8 @@ class Outputs:
                 latency_ms: float) -> None:
         """Publish `~/frame_info` and `~/debug_image`."""
         if heard(self.frame_info):
-            self.frame_info.publish(frame_info(frame, header, node, deploy, latency_ms))
+            self.frame_info.publish(frame_info(frame, header, node, deploy, latency_ms,
+                                               self._camera or 'frame'))
         if heard(self.debug_image) and frame.image is not None:
             score = f'  found {frame.mask.found:.2f}' if frame.mask is not None else ''
             why = f' ({frame.reason})' if frame.reason else ''
@@ -149,8 +156,8 @@ def image_qos(reliability: str, depth: int) -> QoSProfile:
 
 
 def frame_info(frame: Frame, header: Header, node: NodeConfig, deploy: DeployConfig,
-               latency_ms: float) -> DiagnosticArray:
-    """Say what became of one frame: one status, the header is the image's."""
+               latency_ms: float, what: str = 'frame') -> DiagnosticArray:
+    """Say what became of one frame: one status for `what`, the header is the image's."""
     found = frame.mask is not None and frame.mask.found >= deploy.found_threshold
     values: dict[str, Any] = {
         'outcome': frame.outcome, 'reason': frame.reason, 'instruction': node.instruction,
@@ -162,7 +169,7 @@ def frame_info(frame: Frame, header: Header, node: NodeConfig, deploy: DeployCon
         'remarks': '; '.join(frame.remarks)}
     status = DiagnosticStatus(
         level=DiagnosticStatus.WARN if frame.fault else DiagnosticStatus.OK,
-        name='ivm_node: frame', hardware_id=header.frame_id,
+        name=f'ivm_node: {what}', hardware_id=header.frame_id,
         message=frame.reason or frame.outcome,
         values=[KeyValue(key=key, value=value) for key, value in values.items()])
     return DiagnosticArray(header=header, status=[status])

@@ -41,26 +41,28 @@ class Parameters:
         node: Declares the parameters; overrides of command line and YAML apply.
         classes: Frozen config dataclasses; no field name may stand in two of them.
         locked: Returns why fields that are not `Live` cannot change now, '' when they can.
+        prefix: Stands before each field's name, such as `front.`.
 
     Raises:
         ConfigError: A given value is refused.
     """
 
     def __init__(self, node: Node, classes: Iterable[type],
-                 locked: Callable[[], str] = lambda: '') -> None:
+                 locked: Callable[[], str] = lambda: '', prefix: str = '') -> None:
         self._locked = locked
         self._owner: dict[str, tuple[type, Option]] = {}
         self._configs: dict[type, Any] = {}
         for cls in classes:
             for option in options(cls):
-                if option.name in self._owner:
-                    raise ConfigError(f'parameter {option.name}: wanted in one config class, is '
-                                      f'in {self._owner[option.name][0].__name__} and '
+                name = prefix + option.name
+                if name in self._owner:
+                    raise ConfigError(f'parameter {name}: wanted in one config class, is '
+                                      f'in {self._owner[name][0].__name__} and '
                                       f'{cls.__name__}')
-                self._owner[option.name] = cls, option
-                node.declare_parameter(option.name, _to_ros(option.default), describe(option))
+                self._owner[name] = cls, option
+                node.declare_parameter(name, _to_ros(option.default), describe(option))
             self._configs[cls] = cls(**{
-                option.name: _from_ros(node.get_parameter(option.name).value, option)
+                option.name: _from_ros(node.get_parameter(prefix + option.name).value, option)
                 for option in options(cls)})
         node.add_on_set_parameters_callback(self._judge)
         node.add_post_set_parameters_callback(self._take)
@@ -87,7 +89,7 @@ class Parameters:
         for parameter in parameters:
             if parameter.name in self._owner:
                 cls, option = self._owner[parameter.name]
-                changes.setdefault(cls, {})[parameter.name] = _from_ros(parameter.value, option)
+                changes.setdefault(cls, {})[option.name] = _from_ros(parameter.value, option)
         return {cls: replace(self._configs[cls], **values) for cls, values in changes.items()}
 
     def _judge(self, parameters: list[Parameter]) -> SetParametersResult:

@@ -64,6 +64,28 @@ class Gaps:
         return max(0, number - last - 1)
 
 
+class Pace:
+    """Let at most so many frames a second through, evenly, however they jitter."""
+
+    def __init__(self) -> None:
+        self._due = 0.0
+
+    def allows(self, now: float, rate: float) -> bool:
+        """
+        Say whether a frame may pass.
+
+        Args:
+            now: When it came, s.
+            rate: Frames per second, 0 for all.
+        """
+        if now < self._due and rate:
+            return False
+        period = 1 / rate if rate else 0.0
+        # On a grid: counted from frame to frame, a camera of 30 Hz would give 7.5 for 10.
+        self._due = self._due + period if self._due + period > now else now + period
+        return True
+
+
 @dataclass(frozen=True)
 class Report:
     """
@@ -95,7 +117,8 @@ class Stats:
     Counts of a stream, from several threads.
 
     Keys: `in` (arrived), `out` (left), `stale` (dropped for a newer one), `lost` (never arrived),
-    `faults` (could not be masked), `unwatched` (nobody listened), and one per outcome.
+    `skipped` (above the rate that is wanted), `unsynced` (part of no set), `faults` (could not be
+    masked), `unwatched` (nobody listened), and one per outcome.
     """
 
     def __init__(self) -> None:
@@ -143,6 +166,34 @@ class Stats:
                 quantiles(self._latency), float(np.mean(self._found)) if self._found else None)
             self._reported, self._asked = self._total.copy(), now
             return report
+
+
+class BatchStats:
+    """What the model was given to mask together; from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._count = self._frames = 0
+        self._sizes: deque[int] = deque(maxlen=WINDOW)
+        self._times: deque[float] = deque(maxlen=WINDOW)
+
+    def add(self, frames: int, seconds: float) -> None:
+        """Count one batch."""
+        with self._lock:
+            self._count += 1
+            self._frames += frames
+            self._sizes.append(frames)
+            self._times.append(1e3 * seconds)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What diagnostics show: batches, their frames, and size and time of the last ones."""
+        with self._lock:
+            median, high = quantiles(self._times) or (float('nan'), float('nan'))
+            size = f'{np.mean(self._sizes):.2f}' if self._sizes else ''
+            return {'batches': str(self._count), 'frames': str(self._frames),
+                    'frames_per_batch': size, 'model_ms_median': f'{median:.1f}',
+                    'model_ms_p99': f'{high:.1f}'}
 
 
 def quantiles(values: deque[float]) -> tuple[float, float] | None:

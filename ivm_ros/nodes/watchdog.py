@@ -49,13 +49,14 @@ class Watchdog:
     Args:
         masker: Such as `ivm_ros.masker.Masker`; one call at a time.
         limit: Gives the seconds that a call may take now, 0 for any time. Where the model usually
-            takes long, `SLACK` times what it takes counts instead; the very first call, which
-            tells, has no limit.
+            takes long, `SLACK` times what it takes for as many pictures counts instead; the very
+            first call, which tells, has no limit.
     """
 
     def __init__(self, masker: Any, limit: Callable[[], float]) -> None:
         self._masker, self._limit = masker, limit
-        self._took: deque[float] = deque(maxlen=REMEMBERED)
+        self._took: deque[float] = deque(maxlen=REMEMBERED)  # for one picture
+        self._pictures = 1  # of the call at work
         self._free = Lock()
         self._since: float | None = None  # when the call at work began
         # The thread knows the queue alone, so that nothing of the model outlives its last user.
@@ -68,16 +69,17 @@ class Watchdog:
         """What the model says of itself."""
         return self._masker.info
 
-    @property
-    def limit(self) -> float | None:
-        """Seconds that a call may take now; None for any time."""
+    def limit(self, pictures: int = 1) -> float | None:
+        """Seconds that a call of so many pictures may take now; None for any time."""
         limit = self._limit()
-        return max(limit, SLACK * median_low(self._took)) if limit and self._took else None
+        if not limit or not self._took:
+            return None
+        return max(limit, SLACK * pictures * median_low(self._took))
 
     @property
     def trouble(self) -> str:
         """What is wrong while the model hangs; '' while it does not."""
-        since, limit = self._since, self.limit
+        since, limit = self._since, self.limit(self._pictures)
         if since is None or limit is None or time.monotonic() < since + limit:
             return ''
         return _hangs(limit)
@@ -90,10 +92,12 @@ class Watchdog:
             ModelHangsError: It did not come back in time, or hangs since an earlier call.
             Exception: What the model raises.
         """
-        limit = self.limit
+        limit = self.limit(self._pictures)
         begin = self._since or time.monotonic()
         if not self._free.acquire(timeout=_left(begin, limit)):
             raise ModelHangsError(_hangs(limit))
+        self._pictures = len(given[0]) if given and isinstance(given[0], list) else 1
+        limit = self.limit(self._pictures)
         self._since = begin = time.monotonic()
         answer: Future[Any] = Future()
         self._jobs.put(partial(self._run, given, answer))
@@ -112,7 +116,7 @@ class Watchdog:
             try:
                 made = self._masker(*given)
             finally:  # before the caller goes on
-                self._took.append(time.monotonic() - begin)
+                self._took.append((time.monotonic() - begin) / self._pictures)
                 self._since = None
                 self._free.release()
             answer.set_result(made)

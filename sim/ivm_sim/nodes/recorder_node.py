@@ -170,7 +170,7 @@ class RecorderNode(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name == 'ivm_node: stream':
+            if status.name.endswith('ivm_node: stream'):  # behind its namespace
                 self.recording.node = _values(status)
                 self._problem = (status.message if status.level == DiagnosticStatus.ERROR else '')
                 self._last_status = time.monotonic()
