@@ -68,7 +68,7 @@ EXTRAS = {
     # Training, measuring, and data: Parquet shards, bags without ROS.
     'scale': ['tensorboard>=2.17,<3', 'scikit-learn>=1.4,<2', 'rosbags>=0.10,<0.12',
               'jinja2>=3.1,<4', 'matplotlib>=3.9,<4', 'pycocotools>=2.0.8,<3',
-              'scipy>=1.11,<2', *SHARDS],
+              'scipy>=1.11,<2', 'fsspec>=2024.6,<2028', *SHARDS],
     # The network in ONNX Runtime, and what writes it.
     'onnx': ['onnxruntime>=1.20,<2', 'onnx>=1.17,<2', 'onnxscript>=0.5,<1'],
     # `ivm annotate --ray`: the same on many machines.
@@ -81,6 +81,8 @@ EXTRAS = {
              'pytest-timeout>=2.3,<3', 'hypothesis>=6.100,<7',
              'imageio>=2.14,<3',  # gymnasium's own MuJoCo environments need it
              'selenium>=4.20,<5'],  # drives Chromium, where there is one
+    # The site of the documents: `make docs`.
+    'docs': ['mkdocs>=1.6,<2', 'mkdocs-material>=9.6,<10', 'mkdocstrings[python]>=0.29,<2'],
     'lint': [
         'ruff>=0.14,<0.18', 'mypy>=1.18,<3', 'types-PyYAML>=6,<7', 'catkin-pkg>=1,<2',
         # The linters of ROS, and what its flake8 rules consist of.
@@ -91,7 +93,7 @@ EXTRAS = {
         'setuptools>=68,<80',  # 80 breaks `colcon build --symlink-install`
     ],
 }
-GROUPS = ('sim', 'scale', 'onnx', 'ray', 'foundation', 'test', 'lint')
+GROUPS = ('sim', 'scale', 'onnx', 'ray', 'foundation', 'test', 'docs', 'lint')
 EXTRAS['dev'] = sorted({name for group in GROUPS for name in EXTRAS[group]})
 
 

@@ -31,7 +31,8 @@ CURRENT = 'current'
 class TrainConfig:
     """Settings of `ivm train`."""
 
-    data: Annotated[tuple[str, ...], Doc('Dataset folders to train on: A B, or A,B.')] = ()
+    data: Annotated[tuple[str, ...], Doc(
+        'Dataset folders to train on: A B, or A,B; or on object storage, as s3://bucket/A.')] = ()
     out: Annotated[str, Doc('Folder of the run; an existing one is resumed.')] = 'runs/compact'
     validation: Annotated[tuple[str, ...], Doc('Dataset folders to choose by.')] = ()
     init: Annotated[str, Doc(

@@ -33,6 +33,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ivm_ros.config import ConfigError
 from ivm_ros.data.loader import Arrays, Batches
+from ivm_ros.data.remote import local_folder
 from ivm_ros.data.scenes import Scenes
 from ivm_ros.data.shards import read_info
 from ivm_ros.models.device import choose_device, choose_threads
@@ -63,7 +64,7 @@ def train(config: TrainConfig) -> Path:
     if not config.data:
         raise ConfigError('TrainConfig.data: wanted at least one dataset folder, got none; make '
                           'one with "ivm-sim dataset --out DIR"')
-    folders = [Path(folder) for folder in config.data]
+    folders = [local_folder(folder) for folder in config.data]
     infos = [read_info(folder) for folder in folders]
     check_training_data(infos, folders)
     vocabulary = vocabulary_of(infos)
@@ -79,7 +80,7 @@ def train(config: TrainConfig) -> Path:
         run = new_run(config, encoder, device, vocabulary, workers)
         _train(run, encoder, reader, config, scenes, workers)
         if workers.rank == 0:
-            kept = Scenes([Path(folder) for folder in config.validation])
+            kept = Scenes([local_folder(folder) for folder in config.validation])
             margins = tune_margins(run.average, encoder, kept) if config.validation else {}
             run.finish(config, margins)
         workers.wait()  # who returns says that the checkpoint is written

@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 from ivm_ros.config import ConfigError
+from ivm_ros.data.remote import local_folder
 from ivm_ros.data.shards import read_info
 from ivm_ros.files import replace_file
 from ivm_ros.language.naming import all_names
@@ -117,7 +118,7 @@ class Run:
         """Write the averaged network, as far as it got, as a checkpoint with its provenance."""
         provenance = {'command': 'ivm train', 'steps': self.step, 'settings': asdict(config),
                       'margins': dict(margins), 'versions': versions(),
-                      'data': {folder: read_info(Path(folder)) for folder in config.data}}
+                      'data': {folder: read_info(local_folder(folder)) for folder in config.data}}
         if self.start:  # what was learned before this run
             provenance['init'] = {**self.start.info['provenance'], 'sha256': self.start.hash}
         save_checkpoint(self.checkpoint, self.average, self.text_encoder, provenance, {})

@@ -15,12 +15,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.data.loader import Batches
+from ivm_ros.data.remote import local_folder
 from ivm_ros.data.scenes import Scenes
 from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.text import TextEncoder
@@ -33,7 +33,7 @@ IMAGES = 120
 @torch.inference_mode()
 def validate(net: CompactNet, encoder: TextEncoder, config: TrainConfig) -> dict[str, float]:
     """Give mean IoU of target (found) and robot (labelled), accuracy of found; 120 images."""
-    scenes = Scenes([Path(folder) for folder in config.validation])
+    scenes = Scenes([local_folder(folder) for folder in config.validation])
     batches = Batches(scenes, (config.model.height, config.model.width),
                       min(config.images, len(scenes)), config.sentences, None, seed=0)
     target, robot, found = [], [], []
