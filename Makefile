@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo closed-loop test check lint bench clean distclean
+.PHONY: help setup demo closed-loop test check lint bench docs clean distclean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -32,6 +32,9 @@ lint: setup  ## ruff, mypy, and ROS' own linters
 
 bench: setup  ## speed of the generator and of the node; writes bench.json
 	$(VENV)/bin/ivm bench --json bench.json $(ARGS)
+
+docs: setup  ## the documents as a site, in build/site
+	$(PY) -m mkdocs build --strict $(ARGS)
 
 clean:  ## remove caches, builds and what the demo left; keeps the virtual environment
 	rm -rf build dist install log demo bench.json *.egg-info
