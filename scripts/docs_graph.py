@@ -39,6 +39,11 @@ from ivm_ros.nodes.lifecycle import IvmNode
 from ivm_ros.nodes.recorder_node import RecorderNode
 from ivm_ros.processes import reserve_domain
 
+VARIANTS: dict[str, dict[str, Any]] = {
+    'ivm_node': {}, **{f'ivm_node, {name}': {name: True} for name in (
+        'compressed_input', 'compressed_output', 'depth_input')},
+    'ivm_node, cameras': {'cameras': ['front', 'wrist']}}
+"""Settings that change which topics there are; a label ends with what it sets."""
 EVERYONE = ('/rosout', '/parameter_events', 'parameter', 'type_description', 'logger_level',
             'change_state', 'get_state', 'get_available', 'transition_event',
             'get_transition_graph', 'use_sim_time', 'start_type_description', 'qos_overrides')
@@ -65,9 +70,7 @@ def _nodes(folder: Path) -> Iterator[list[tuple[str, Node]]]:
     """Start all nodes, each in a namespace of its own, with what they need to come up."""
     cv2.imwrite(str(folder / 'picture.png'), np.zeros((64, 64, 3), np.uint8))
     started: list[tuple[str, Node]] = []
-    for label, settings in (('ivm_node', {}),
-                            ('ivm_node, compressed', {'compressed_input': True,
-                                                      'compressed_output': True})):
+    for label, settings in VARIANTS.items():
         node = IvmNode(namespace=f'/n{len(started)}', parameter_overrides=_given(settings))
         node.start()
         started.append((label, node))

@@ -25,6 +25,7 @@ import sys
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+ROLES = (('subscribes', 'in'), ('publishes', 'out'), ('services', 'service'))
 UNBOUNDED = 2 ** 53  # a bound from which on it stands for "none"
 
 Graph = dict[str, Any]
@@ -62,35 +63,42 @@ def purposes() -> dict[str, str]:
         cells = [cell.strip() for cell in line.strip('|').split(' | ')]
         if line.startswith('|') and len(cells) == 3:
             for name in re.findall(r'`([^`]+)`', cells[0]):
-                found[name] = re.sub(r'^(in|out)(, |: )?', '', cells[2]).strip()
+                found[name] = re.sub(r'^(in, out|in|out)(, |: )?', '', cells[2]).strip()
     return found
 
 
 def topics(graph: Graph) -> str:
     """Write the page of topics and services."""
-    plain, other = graph['ivm_node'], graph['ivm_node, compressed']
-    why = purposes()
+    plain, why = graph['ivm_node'], purposes()
+    switches = [label.partition(', ')[2] for label in graph if ', ' in label]
     lines = ['# Topics and services', '',
              'Written from the running nodes when this site was built. Names are relative: they '
              'follow the namespace of the node and can be remapped. `~` stands for the name of '
              'the node.', '', '## ivm_node', '',
              '| name | type | | what it is for |', '|---|---|---|---|']
-    for role, verb in (('subscribes', 'in'), ('publishes', 'out'), ('services', 'service')):
-        for name, kind in sorted({**plain[role], **other[role]}.items()):
-            note = why.get(name, '')
-            if name not in plain[role]:
-                word = 'compressed_input' if role == 'subscribes' else 'compressed_output'
-                note = ' '.join(filter(None, [note, f'(with `{word}`)']))
-            lines.append(f'| `{name}` | `{_short(kind)}` | {verb} | {note} |')
+    for role, verb in ROLES:
+        found = {name: (kind, '') for name, kind in plain[role].items()}
+        for switch in switches:
+            for name, kind in graph[f'ivm_node, {switch}'][role].items():
+                if switch != 'cameras':
+                    found.setdefault(name, (kind, f'(with `{switch}`)'))
+        lines += [f'| `{name}` | `{_short(kind)}` | {verb} | '
+                  f'{" ".join(filter(None, [why.get(name, ""), note]))} |'
+                  for name, (kind, note) in sorted(found.items())]
+    lines += ['', '## ivm_node with `cameras: [front, wrist]`', '', *_plainly(
+        graph['ivm_node, cameras'])]
     for label in graph:
         if not label.startswith('ivm_node'):
-            lines += ['', f'## {label}', '', '| name | type | |', '|---|---|---|']
-            lines += [f'| `{name}` | `{_short(kind)}` | {verb} |'
-                      for role, verb in (('subscribes', 'in'), ('publishes', 'out'),
-                                         ('services', 'service'))
-                      for name, kind in graph[label][role].items()]
+            lines += ['', f'## {label}', '', *_plainly(graph[label])]
     return '\n'.join([*lines, '', 'Left out: what every node of ROS 2 has, and the services and '
                       'the event of a lifecycle node (`ros2 lifecycle`).', ''])
+
+
+def _plainly(node: Graph) -> list[str]:
+    """Tabulate what a node has."""
+    return ['| name | type | |', '|---|---|---|', *(
+        f'| `{name}` | `{_short(kind)}` | {verb} |'
+        for role, verb in ROLES for name, kind in node[role].items())]
 
 
 def parameters(graph: Graph) -> str:
@@ -104,9 +112,19 @@ def parameters(graph: Graph) -> str:
             continue
         lines += ['', f'## {label}', '', '| parameter | default | range | what it does |',
                   '|---|---|---|---|']
-        lines += [f'| `{item["name"]}` | `{_value(item["default"])}` | {_range(item["range"])} | '
-                  f'{_cell(item["help"])} |' for item in node['parameters']]
+        lines += map(_row, node['parameters'])
+        if label == 'ivm_node':
+            lines += ['', '### of each of its `cameras`', '',
+                      '| parameter | default | range | what it does |', '|---|---|---|---|']
+            lines += [_row({**item, 'name': item['name'].replace('front.', 'CAMERA.', 1)})
+                      for item in graph['ivm_node, cameras']['parameters']
+                      if item['name'].startswith('front.')]
     return '\n'.join([*lines, ''])
+
+
+def _row(item: dict[str, Any]) -> str:
+    return (f'| `{item["name"]}` | `{_value(item["default"])}` | {_range(item["range"])} | '
+            f'{_cell(item["help"])} |')
 
 
 def verbs() -> str:
