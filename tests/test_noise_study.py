@@ -17,6 +17,7 @@ from dataclasses import replace
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -29,7 +30,7 @@ from ivm_ros.models.text import TextEncoder
 from ivm_ros.study.methods import learn, METHODS, Task
 from ivm_ros.study.noise import evaluate_noise, judged, NoiseConfig
 from ivm_ros.study.pupil import Pupil, true_iou
-from ivm_ros.study.report import figures_of
+from ivm_ros.study.report import figures_of, write_report
 from ivm_ros.study.seen import annotate_badly, see, Seen
 from ivm_ros.train.dwsl import DwslConfig
 
@@ -115,6 +116,25 @@ def test_the_gap_regained_by_hand():
     low, high = figures['gap_regained']['ci95']
     assert high - low == pytest.approx(2 * 12.7062 * .25, rel=1e-4)
     assert figures['methods']['dwsl_joint']['iou'] == [.6, .6]
+
+
+def test_what_was_found_stands_in_every_form(tmp_path):
+    judge = {'auroc': .8, 'auroc_human': .7, 'precision_bad': .9}
+    made = {name: run(name, 0, .5 if name == 'clean_ceiling' else .4, curve=[(0, 2.), (20, 1.)],
+                      **(judge if name.startswith('dwsl') else {})) for name in METHODS}
+    cells = [run(name, 0, .3, human=share, noise=level)
+             for name in ('all_labels', 'dwsl_joint') for share in (.02, .1)
+             for level in ('weak', 'strong')] + [run('human_only', 0, .21, human=.02)]
+    write_report(tmp_path / 'noise.json', {'human': .1, 'noise': 'strong', 'seeds': 1},
+                 [made['dwsl_joint']], [*made.values()], cells, 'dwsl_joint')
+    text = (tmp_path / 'noise.md').read_text()
+    assert '| true labels (ceiling) | 0.500 |  | 1.00 |' in text
+    assert '| strong | 2 % | human labels only | 0.210 |' in text
+    for name in ('curves', 'grid'):
+        assert f'(noise_{name}.png)' in text
+        picture = cv2.imread(str(tmp_path / f'noise_{name}.png'))
+        assert picture is not None and picture.std() > 5  # something is drawn
+    assert (tmp_path / 'noise.html').read_text().count('data:image/png') == 2
 
 
 @pytest.mark.slow

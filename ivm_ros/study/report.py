@@ -11,10 +11,10 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""What the study of noisy labels found: one JSON file and one self-contained page."""
+"""What the study of noisy labels found: JSON, a self-contained page, and Markdown with plots."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from io import BytesIO
 import json
@@ -40,10 +40,10 @@ LABELS = {'dwsl_two_stage': 'DWSL, two stages', 'dwsl_joint': 'DWSL, joint',
 def write_report(path: Path, settings: dict[str, Any], tuned: Sequence[Run], runs: Sequence[Run],
                  cells: Sequence[Run], form: str) -> None:
     """
-    Write figures and, beside them, a page.
+    Write figures and, beside them, a page and the same in Markdown.
 
     Args:
-        path: JSON file; the page has its name and `.html`.
+        path: JSON file; the page has its name and `.html`, Markdown `.md`, plots begin with it.
         settings: Of the study.
         tuned: Runs that f was chosen by, on validation scenes.
         runs: All methods with all seeds, on test scenes.
@@ -57,11 +57,20 @@ def write_report(path: Path, settings: dict[str, Any], tuned: Sequence[Run], run
 
     text = (files('ivm_ros.study') / 'noise.html.j2').read_text(encoding='utf-8')
     template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(text)
+    plots = {'curves': ('Loss of all labels of a batch while learning, first seed', _curves(runs)),
+             'grid': ('Other shares of human labels, one seed', _grid(cells))}
+    plots = {name: (title, plot) for name, (title, plot) in plots.items() if plot}
     page = template.render(figures=figures, labels=LABELS, runs=runs, plots=[
-        ('Loss of all labels of a batch while learning, first seed', _curves(runs)),
-        ('Other shares of human labels, one seed', _grid(cells))])
+        (title, b64encode(plot).decode()) for title, plot in plots.values()])
     with replace_file(path.with_suffix('.html')) as part:
         part.write_text(page, encoding='utf-8')
+    lines = [*_markdown(figures)]
+    for name, (title, plot) in plots.items():
+        with replace_file(path.with_name(f'{path.stem}_{name}.png')) as part:
+            part.write_bytes(plot)
+        lines += ['', f'{title}:', '', f'![{title}]({path.stem}_{name}.png)']
+    with replace_file(path.with_suffix('.md')) as part:
+        part.write_text('\n'.join(lines) + '\n', encoding='utf-8')
 
 
 def figures_of(settings: dict[str, Any], tuned: Sequence[Run], runs: Sequence[Run],
@@ -92,6 +101,45 @@ def figures_of(settings: dict[str, Any], tuned: Sequence[Run], runs: Sequence[Ru
         'versions': versions()}
 
 
+def _markdown(figures: dict[str, Any]) -> Iterator[str]:
+    """Give the tables as Markdown, line by line."""
+    def span(value: dict[str, Any]) -> str:
+        low, high = value['ci95']
+        if value['mean'] is None:
+            return ''
+        return f'{value["mean"]:.3f}' + (f' [{low:.3f}, {high:.3f}]' if low is not None else '')
+
+    yield (f'{figures["samples"]} labels, {100 * figures["human_share"]:g} % of them human, the '
+           f'others with {figures["noise"]} noise, {figures["seeds"]} seeds; intervals: 95 %, '
+           "Student's t over seeds.")
+    yield from ('', '```', figures['command'], '```', '')
+    yield from ('| method | mean IoU | of the gap regained | effective share of a batch |',
+                '|---|---|---|---|')
+    for name, method in figures['methods'].items():
+        gained = figures['gap_regained_by'].get(name)
+        f = f' (f = {method["weight"]})' if 'weight' in method else ''
+        yield (f'| {LABELS[name]}{f} | {span(method)} | {span(gained) if gained else ""} | '
+               f'{method["effective"]:.2f} |')
+    told = figures['discriminator']
+    yield from ('', f'Gap: {span(figures["gap"])}. The discriminator ranks good machine labels '
+                f'above bad ones with an AUROC of {told["auroc"]:.3f}; of as many labels with the '
+                f'lowest p as are bad, {told["precision_bad"]:.3f} are.')
+    yield from ('', '| ahead of | IoU |', '|---|---|')
+    for name, lead in figures['dwsl_ahead_of'].items():
+        yield f'| {LABELS[name]} | {span(lead)} |'
+    yield from ('', 'Chosen on validation scenes, one seed:', '',
+                '| form | f | IoU | AUROC | precision | effective share |',
+                '|---|---|---|---|---|---|')
+    for run in figures['weights']:
+        yield (f'| {LABELS[run["method"]]} | {run["weight"]} | {run["iou"]:.3f} | '
+               f'{run["auroc"]:.3f} | {run["precision_bad"]:.3f} | {run["effective"]:.2f} |')
+    if figures['grid']:
+        yield from ('', '| noise | human labels | method | IoU |', '|---|---|---|---|')
+    for run in figures['grid']:
+        yield (f'| {run["noise"]} | {100 * run["human"]:g} % | {LABELS[run["method"]]} | '
+               f'{run["iou"]:.3f} |')
+
+
 def _method(runs: Sequence[Run]) -> dict[str, Any]:
     interval = _mean_and_interval(np.array([run['iou'] for run in runs]))
     weight = {'weight': runs[0]['weight']} if 'auroc' in runs[0] else {}
@@ -115,7 +163,7 @@ def _mean_and_interval(values: np.ndarray) -> dict[str, Any]:
 
 # --- plots -----------------------------------------------------------------------------------
 
-def _curves(runs: Sequence[Run]) -> str:
+def _curves(runs: Sequence[Run]) -> bytes:
     def draw(axes: Any) -> None:
         first = min(run['seed'] for run in runs)
         for run in runs:
@@ -127,7 +175,7 @@ def _curves(runs: Sequence[Run]) -> str:
     return _plot(1, draw)
 
 
-def _grid(cells: Sequence[Run]) -> str:
+def _grid(cells: Sequence[Run]) -> bytes:
     levels = list(dict.fromkeys(run['noise'] for run in cells))
 
     def draw(axes: Any) -> None:
@@ -141,11 +189,11 @@ def _grid(cells: Sequence[Run]) -> str:
         axes[0].set_ylabel('IoU with the truth')
         axes[0].legend(fontsize=7)
 
-    return _plot(len(levels), draw) if cells else ''
+    return _plot(len(levels), draw) if cells else b''
 
 
-def _plot(count: int, draw: Any) -> str:
-    """Draw plots side by side; a PNG in base64."""
+def _plot(count: int, draw: Any) -> bytes:
+    """Draw plots side by side; a PNG."""
     import matplotlib
     matplotlib.use('agg')
     from matplotlib import pyplot
@@ -159,4 +207,4 @@ def _plot(count: int, draw: Any) -> str:
     data = BytesIO()
     figure.savefig(data, format='png', dpi=100)
     pyplot.close(figure)
-    return b64encode(data.getvalue()).decode()
+    return data.getvalue()
