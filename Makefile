@@ -42,7 +42,7 @@ bench: setup  ## speed of the generator and of the node; writes bench.json
 	$(VENV)/bin/ivm bench --json bench.json $(ARGS)
 
 docs: setup  ## the documents as a site, in build/site
-	$(PY) -m mkdocs build --strict $(ARGS)
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict $(ARGS)
 
 clean:  ## remove caches, builds and what the demo left; keeps the virtual environment
 	rm -rf build dist install log demo bench.json *.egg-info

@@ -39,7 +39,7 @@ from ivm_ros.models.registry import make_generator, module_of, parts_of
 from ivm_ros.models.robot_plane import PHRASE
 from ivm_ros.models.settings import GENERATORS
 
-LARGE = [name for name in GENERATORS if name != 'compact']
+LARGE = [name for name in GENERATORS if name != 'compact' and parts_of(name)]  # with weights
 ROOT = Path(__file__).parents[1]
 CPU = torch.device('cpu')
 

@@ -22,14 +22,14 @@ from std_srvs.srv import Trigger
 
 from ivm_ros.deploy import DeployConfig
 from ivm_ros.masker import Masker, MaskerConfig, MemoryFullError
-from ivm_ros.models.registry import module_of
+from ivm_ros.models.registry import module_of, parts_of
 from ivm_ros.models.settings import GENERATORS
 from ivm_ros.nodes.convert import to_msg
 from ivm_ros.nodes.masking import FrameMasker
 from ivm_ros.nodes.node_config import NodeConfig
 
 MODULE, NODE = 'ivm_ros.nodes.ivm_node', '/ivm_node'
-LARGE = [name for name in GENERATORS if name != 'compact']
+LARGE = [name for name in GENERATORS if name != 'compact' and parts_of(name)]  # with weights
 PICTURE = np.kron(np.random.default_rng(0).integers(0, 256, (15, 20, 3), np.uint8),
                   np.ones((8, 8, 1), np.uint8))
 
