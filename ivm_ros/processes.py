@@ -68,6 +68,11 @@ class Program:
         return self._process.poll()
 
     @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    @property
     def peak_memory(self) -> float:
         """The most memory it has held so far, MiB; NaN where /proc does not tell."""
         try:

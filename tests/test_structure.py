@@ -31,7 +31,7 @@ PYTHON = sorted({ROOT / 'setup.py', *(
 
 GROUND = {'config', 'files', 'sample', 'version'}
 PROGRAMS = {'bench', 'bench_cost', 'bench_flops', 'bench_large', 'bench_models', 'bench_node',
-            'cli', 'download', 'export', 'info', 'mask_files', 'promote'}
+            'bench_soak', 'cli', 'download', 'export', 'info', 'mask_files', 'promote'}
 # What each part of ivm_ros may import, itself aside. A new module gets a line here.
 MAY_IMPORT = {
     'config': set(),
