@@ -34,7 +34,7 @@ from ivm_ros.models.onnx_export import OnnxError
 from ivm_ros.models.registry import make_generator
 from ivm_ros.models.settings import MaskerConfig
 from ivm_ros.models.text import TextEncoderError
-from ivm_ros.sample import Mask
+from ivm_ros.sample import InstructionError, Mask
 
 __all__ = ['CheckpointError', 'DeviceError', 'ImageError', 'InstructionError', 'Masker',
            'MaskerConfig', 'MemoryFullError', 'OnnxError', 'TextEncoderError',
@@ -42,10 +42,6 @@ __all__ = ['CheckpointError', 'DeviceError', 'ImageError', 'InstructionError', '
 
 LONGEST = 2000
 """Characters of an instruction; the encoder reads the first 48 word pieces of it."""
-
-
-class InstructionError(ValueError):
-    """An instruction is empty, too long or no text."""
 
 
 class Masker:

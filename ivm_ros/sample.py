@@ -24,6 +24,10 @@ if TYPE_CHECKING:  # simulation and ROS conversion use Mask without paying for t
     import torch
 
 
+class InstructionError(ValueError):
+    """An instruction is empty, too long or no text."""
+
+
 @dataclass(frozen=True)
 class Mask:
     """

@@ -56,6 +56,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     return [Node(
         **program('ivm_node', 'ivm_ros.nodes.ivm_node'), name='ivm_node',
         namespace=given['namespace'], parameters=parameters, output='screen', emulate_tty=True,
+        respawn=given['respawn'] == 'true', respawn_delay=1.0,
         remappings=[('image', given['image']),
                     ('image/compressed', f'{given["image"]}/compressed'),
                     ('camera_info', camera_info)])]
@@ -94,6 +95,9 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument('track_interval', default_value='', description=(
             f'{OPTIONS["track_interval"].help} Empty = by params_file, else '
             f'{OPTIONS["track_interval"].default}.')),
+        DeclareLaunchArgument('respawn', default_value='false', choices=['true', 'false'],
+                              description='Start the node again, a second later, when it ends '
+                                          'without being asked to.'),
         DeclareLaunchArgument('namespace', default_value='', description=(
             'Namespace of the node and of its topics, one for each camera.')),
         DeclareLaunchArgument('params_file', default_value='', description=(

@@ -25,6 +25,8 @@ from safetensors.torch import load_file
 import torch
 from torch import nn
 
+from ivm_ros.models.mapped import keep
+
 PARTS = {
     'attention.output.dense': 'self_attn.out_proj', 'attention.output.LayerNorm': 'norm1',
     'intermediate.dense': 'linear1', 'output.dense': 'linear2', 'output.LayerNorm': 'norm2'}
@@ -53,10 +55,11 @@ class Bert(nn.Module):
             dim, sizes['num_attention_heads'], sizes['intermediate_size'], 0.0,
             sizes['hidden_act'], eps, batch_first=True)
         self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
-        # The file's arrays take the places of those that were made, without a copy.
+        # The file's arrays take the places of those that were made.
         self.norm.load_state_dict({kind: stored[f'embeddings.LayerNorm.{kind}']
                                    for kind in ('weight', 'bias')}, assign=True)
         self.encoder.load_state_dict(_renamed(stored, layers), assign=True)
+        keep(self)
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Give the last layer's states [B, T, D] of ids int64 [B, T] where mask bool is True."""

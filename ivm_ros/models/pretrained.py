@@ -30,6 +30,7 @@ from safetensors import safe_open, SafetensorError
 import torch
 
 from ivm_ros.models.checkpoint import CheckpointError
+from ivm_ros.models.mapped import keep
 from ivm_ros.models.settings import MaskerConfig
 
 SHOWN = 3  # names of arrays in a message
@@ -122,6 +123,7 @@ def load_pretrained(kind: Any, folder: Path, other: tuple[str, ...] = (), **word
                       if not name.startswith(other) and not name.endswith(CONSTANTS)],
         'of another shape': sorted(map(_spelt, said['mismatched_keys']))}
     refuse_differences(folder, kind.__name__, differences)
+    keep(model)
     return model.eval()
 
 

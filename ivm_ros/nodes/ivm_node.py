@@ -18,7 +18,6 @@ It converts, calls the model and publishes; the modules beside it do the work. M
 policy to look at the right thing; it is not a safety function.
 """
 
-import gc
 import os
 import signal
 import sys
@@ -28,12 +27,14 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 
 from ivm_ros.config import ConfigError
+from ivm_ros.nodes.shared_memory import free_left_behind
 
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until Ctrl-C or a shutdown request."""
     node = None
     try:
+        free_left_behind()
         rclpy.init(args=args)
         # Here, as torch takes seconds to load: Ctrl-C must end those cleanly too.
         from ivm_ros.nodes.lifecycle import IvmNode
@@ -52,11 +53,8 @@ def main(args: list[str] | None = None) -> None:
             node.close()
             node.destroy_node()
         rclpy.try_shutdown()
-    # Python's own end takes torch apart for most of a second, and under a model that may still
-    # hang in a thread. What it would do for DDS, which is to free its shared memory, comes first.
-    node = None
-    gc.collect()
-    rclpy.get_default_context().destroy()
+    # All is closed. Python's own end takes torch apart for most of a second, and under a model
+    # that may still hang in a thread.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -91,6 +91,11 @@ class IvmNode(LifecycleNode):
             self._stream.close()
             self._phase = 'inactive'
 
+    def destroy_node(self) -> None:
+        """Destroy the node, and what rclpy forgets: it would keep DDS and its shared memory."""
+        super().destroy_node()
+        self.__dict__.pop('_state_machine', None)
+
     # Lifecycle ------------------------------------------------------------------------------
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -211,8 +216,11 @@ class IvmNode(LifecycleNode):
     def _say_changes(self, parameters: list[Parameter]) -> None:
         for parameter in parameters:
             text = repr(parameter.value)
-            self.get_logger().info(
-                f'{parameter.name} = {text if len(text) <= 100 else text[:97] + "..."}')
+            said = f'{parameter.name} = {text if len(text) <= 100 else text[:97] + "..."}'
+            if parameter.name == 'instruction':  # some planners repeat themselves at 1 kHz
+                self.get_logger().info(said, throttle_duration_sec=0.2)
+            else:
+                self.get_logger().info(said)
 
     def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         result, = self.set_parameters([Parameter('enabled', value=request.data)])

@@ -27,12 +27,11 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from ivm_ros.deploy import apply, DeployConfig
 from ivm_ros.image import ImageError, LARGEST, place, plain, Rectangle
-from ivm_ros.masker import InstructionError
 from ivm_ros.nodes.convert import to_rgb
 from ivm_ros.nodes.keyframes import KeyframeMasker, NoMaskYetError
 from ivm_ros.nodes.model import mask_each
 from ivm_ros.nodes.node_config import NodeConfig
-from ivm_ros.sample import Mask
+from ivm_ros.sample import InstructionError, Mask
 from ivm_ros.tracker import TrackConfig
 
 Outcome = Literal['masked', 'passed', 'held', 'blank', 'dropped']

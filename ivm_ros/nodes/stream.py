@@ -31,7 +31,7 @@ from ivm_ros.nodes.params import Parameters
 from ivm_ros.nodes.stats import BatchStats
 from ivm_ros.nodes.sync import Synchroniser
 
-GRACE = 1.0
+GRACE = 0.5
 """Seconds that the frames at work have to finish when the stream ends."""
 
 
@@ -72,7 +72,7 @@ class Stream:
         ended = [self._worker.stop(GRACE)]
         patience = GRACE / 2 / len(self.cameras)
         ended += [camera.close(patience) for camera in self.cameras.values()]
-        if not all(ended):
+        if not all(ended) and self._node.context.ok():
             self._node.get_logger().warning(
                 'the model did not come back in time: the frame at work is left behind')
 

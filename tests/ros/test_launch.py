@@ -68,7 +68,7 @@ def show_arguments(file: str, folder: Path) -> str:
 @pytest.mark.parametrize(('file', 'names'), [
     ('ivm.launch.py', ['image', 'camera_info', 'instruction', 'method', 'device', 'generator',
                        'weights', 'precision', 'robot_plane', 'on_out_of_memory', 'track',
-                       'track_interval', 'namespace', 'params_file']),
+                       'track_interval', 'respawn', 'namespace', 'params_file']),
     ('sim.launch.py', ['seed', 'rate', 'instruction', 'method', 'device', 'namespace',
                        'params_file']),
     ('closed_loop.launch.py', ['camera', 'weights', 'task', 'clutter', 'seed', 'episodes', 'pace',
@@ -182,6 +182,25 @@ def test_recorder_launch_records_what_it_is_told_to(graph, tmp_path):
         code = launched.stop()
     assert code == 0 and 'Traceback' not in launched.log.read_text()
     assert len(list((tmp_path / 'bags').iterdir())) == 1
+
+
+@needs_launch
+@pytest.mark.slow
+def test_ivm_launch_starts_a_killed_node_again(graph, tmp_path, weights):
+    """With respawn: the next process masks, without anybody's help."""
+    launched = Launched(tmp_path, str(LAUNCH / 'ivm.launch.py'), f'weights:={weights}',
+                        'device:=cpu', 'instruction:=go', 'respawn:=true')
+    try:
+        health = graph.listen(DiagnosticArray, '/diagnostics')
+        health.wait(lambda one: ('state', 'active') in [
+            (pair.key, pair.value) for pair in one.status[0].values])
+        said = launched.log.read_text()
+        pid = int(said.split('process started with pid [')[1].split(']')[0])
+        os.kill(pid, signal.SIGKILL)
+        graph.until(lambda: launched.log.read_text().count('active: ') == 2, 'the second one')
+    finally:
+        code = launched.stop()
+    assert code == 0
 
 
 @needs_launch
