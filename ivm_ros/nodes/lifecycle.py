@@ -217,7 +217,7 @@ class IvmNode(LifecycleNode):
         for parameter in parameters:
             text = repr(parameter.value)
             said = f'{parameter.name} = {text if len(text) <= 100 else text[:97] + "..."}'
-            if parameter.name == 'instruction':  # some planners repeat themselves at 1 kHz
+            if parameter.name.endswith('instruction'):  # some planners repeat themselves at 1 kHz
                 self.get_logger().info(said, throttle_duration_sec=0.2)
             else:
                 self.get_logger().info(said)

@@ -54,7 +54,8 @@ class Line:
         graph.until(lambda: graph.node.count_publishers(f'{NODE}/frame_info') > 0, 'outputs')
         self.sent = 0
 
-    def message(self, image: np.ndarray, encoding: str = 'rgb8', stamp: int | None = None) -> Image:
+    def message(self, image: np.ndarray, encoding: str = 'rgb8',
+                stamp: int | None = None) -> Image:
         """Make the next message; its frame_id is its number."""
         self.sent += 1
         header = Header(frame_id=str(self.sent))
