@@ -179,7 +179,7 @@ def stage_loading(graph, weights, slow_weights, folder):
 
 
 def stage_inactive(graph, weights, slow_weights, folder):
-    """Configured and not activated."""
+    """While it waits to be activated."""
     program = graph.start(MODULE, weights=str(weights), autostart=False, **SHOW)
     program.wait_for('autostart is off')
     assert graph.move(NODE, 'configure')

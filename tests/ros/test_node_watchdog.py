@@ -67,8 +67,16 @@ class Line:
         return {'reason': status.message, **{pair.key: pair.value for pair in status.values}}
 
     def masked(self) -> None:
-        """Send frames until one is masked."""
-        self.graph.until(lambda: self.facts(self.send())['outcome'] == 'masked', 'a masked frame')
+        """Send frames until one is masked: the first may come before the ends know each other."""
+        seen = len(self.reports)
+
+        def masked() -> bool:
+            header = self.send()
+            time.sleep(0.05)
+            return any(one.header == header and self.facts(header)['outcome'] == 'masked'
+                       for one in self.reports.messages[seen:])
+
+        self.graph.until(masked, 'a masked frame')
 
     def stream(self, seconds: float) -> list[Header]:
         """Send frames at 30 Hz."""
