@@ -43,7 +43,7 @@ class Watch(Node):
 
     def __init__(self, name: str) -> None:
         super().__init__('soak_watch')
-        self._name = f'{name}: stream'
+        self._name = f'{name}: stream'  # behind the namespace
         self._lock = Lock()
         self._ages: list[float] = []
         self.counts: dict[str, int] = {}
@@ -65,7 +65,7 @@ class Watch(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name == self._name:
+            if status.name.endswith(self._name):
                 self.counts = {pair.key.removeprefix('frames_'): int(pair.value)
                                for pair in status.values
                                if pair.key.startswith('frames_') and pair.value.isdigit()}
