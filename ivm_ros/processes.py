@@ -73,6 +73,16 @@ class Program:
         return self._process.pid
 
     @property
+    def cpu_seconds(self) -> float:
+        """CPU time of all its threads so far, s; NaN where /proc does not tell."""
+        try:
+            # Behind the name in parentheses, which may hold anything: utime and stime.
+            fields = Path(f'/proc/{self._process.pid}/stat').read_text().rpartition(')')[2].split()
+        except OSError:
+            return float('nan')
+        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+    @property
     def peak_memory(self) -> float:
         """The most memory it has held so far, MiB; NaN where /proc does not tell."""
         try:

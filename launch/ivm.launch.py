@@ -17,6 +17,11 @@ Mask a camera by a sentence.
     ros2 launch ivm_ros ivm.launch.py image:=/camera/color/image_raw \
         instruction:="pick up the red mug"
 
+Several cameras that share one model:
+
+    ros2 launch ivm_ros ivm.launch.py cameras:=front,wrist image:="/{camera}/color/image_raw" \
+        instruction:="pick up the red mug"
+
 What is not given here is taken from the parameter file, else from the node's own defaults; see
 `ros2 param describe` for all of its parameters.
 """
@@ -32,7 +37,7 @@ from ivm_ros.deploy import DeployConfig
 from ivm_ros.models.settings import GENERATORS, MaskerConfig
 from ivm_ros.nodes import dds
 from ivm_ros.nodes.node_config import NodeConfig
-from ivm_ros.nodes.programs import program
+from ivm_ros.nodes.programs import camera_remappings, program
 from ivm_ros.tracker import TrackConfig
 
 OPTIONS = {option.name: option for cls in (NodeConfig, DeployConfig, MaskerConfig, TrackConfig)
@@ -47,9 +52,10 @@ GIVEN = {'instruction': str, 'method': str, 'device': str, 'generator': str, 'we
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Start the node with what was given."""
     given = context.launch_configurations
-    folder, slash, _ = given['image'].rpartition('/')
-    camera_info = given['camera_info'] or f'{folder}{slash}camera_info'
+    cameras = [name.strip() for name in given['cameras'].split(',') if name.strip()]
     parameters = [given['params_file']] if given['params_file'] else []
+    if cameras:
+        parameters.append({'cameras': cameras})
     # A substitution, for launch turns only those into numbers and truth values.
     parameters.append({name: ParameterValue(LaunchConfiguration(name), value_type=kind)
                        for name, kind in GIVEN.items() if given[name]})
@@ -57,9 +63,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         **program('ivm_node', 'ivm_ros.nodes.ivm_node'), name='ivm_node',
         namespace=given['namespace'], parameters=parameters, output='screen', emulate_tty=True,
         respawn=given['respawn'] == 'true', respawn_delay=1.0,
-        remappings=[('image', given['image']),
-                    ('image/compressed', f'{given["image"]}/compressed'),
-                    ('camera_info', camera_info)])]
+        remappings=[rule for name in cameras or [''] for rule in camera_remappings(
+            name, given['image'], given['camera_info'])])]
 
 
 def model_argument(name: str) -> DeclareLaunchArgument:
@@ -77,9 +82,14 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription([
         DeclareLaunchArgument('image', default_value='image', description=(
             'Topic of the camera, such as /camera/color/image_raw; compressed images are taken '
-            'from image/compressed below it (parameter compressed_input).')),
+            'from image/compressed below it (parameter compressed_input). With several cameras '
+            '{camera} stands for the name of each, as in /{camera}/color/image_raw; without it '
+            'each has the topic image below its name.')),
         DeclareLaunchArgument('camera_info', default_value='', description=(
-            'Topic of its camera_info; empty = camera_info beside the image.')),
+            'Topic of its camera_info, with {camera} as in image; empty = camera_info beside the '
+            'image.')),
+        DeclareLaunchArgument('cameras', default_value='', description=(
+            f'{OPTIONS["cameras"].help} Here with commas: front,wrist. Empty = by params_file.')),
         DeclareLaunchArgument('instruction', default_value='',
                               description=OPTIONS['instruction'].help),
         DeclareLaunchArgument('method', default_value='', choices=['', *method.choices],

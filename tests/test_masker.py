@@ -104,6 +104,23 @@ def test_odd_sentences_are_answered(masker, text):
     assert np.isfinite(masker(picture(64, 64), text).target).all()
 
 
+def test_equal_sentences_of_a_batch_are_encoded_once(masker, monkeypatch):
+    """Four cameras under two sentences: two are encoded; masks are those of each alone."""
+    generator = masker.generator
+    encoded, encode = [], generator._encoder.encode
+    monkeypatch.setattr(generator._encoder, 'encode',
+                        lambda texts: encoded.extend(texts) or encode(texts))
+    images = [picture(96, 128, seed) for seed in range(4)]
+    texts = ['fetch the green lamp', 'shut the oven', 'fetch the green lamp', 'shut the oven']
+    together = masker(images, texts)
+    assert sorted(encoded) == ['fetch the green lamp', 'shut the oven']
+    masker(images[:1], texts[:1])
+    masker(images, texts)
+    assert len(encoded) == 2
+    for image, text, mask in zip(images, texts, together):
+        np.testing.assert_allclose(mask.target, masker(image, text).target, atol=1e-4)
+
+
 def test_numbers_of_sentences_and_images_must_agree(masker):
     with pytest.raises(InstructionError, match=r'as many as images \(2\), got 3'):
         masker([picture(64, 64)] * 2, ['a', 'b', 'c'])

@@ -30,8 +30,9 @@ PYTHON = sorted({ROOT / 'setup.py', *(
     for path in (ROOT / folder).rglob('*.py'))})
 
 GROUND = {'config', 'files', 'sample', 'version'}
-PROGRAMS = {'bench', 'bench_cost', 'bench_flops', 'bench_large', 'bench_models', 'bench_node',
-            'bench_soak', 'cli', 'download', 'export', 'info', 'mask_files', 'promote'}
+PROGRAMS = {'bench', 'bench_cameras', 'bench_cost', 'bench_flops', 'bench_large',
+            'bench_models', 'bench_node', 'bench_soak', 'cli', 'download', 'export', 'info',
+            'mask_files', 'promote'}
 # What each part of ivm_ros may import, itself aside. A new module gets a line here.
 MAY_IMPORT = {
     'config': set(),

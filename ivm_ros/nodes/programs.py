@@ -38,3 +38,23 @@ def program(executable: str, module: str) -> dict[str, Any]:
     if built is not None and built.exists():
         return {'package': 'ivm_ros', 'executable': executable}
     return {'executable': sys.executable, 'arguments': ['-m', module]}
+
+
+def camera_remappings(camera: str, image: str, camera_info: str) -> list[tuple[str, str]]:
+    """
+    Lead the inputs of a camera of `ivm_node` to the topics that were given.
+
+    Args:
+        camera: Its name, '' for the only one.
+        image: Topic of its pictures; for a camera with a name, `{camera}` stands for that, and a
+            topic without it leaves the camera's own.
+        camera_info: The same; '' is camera_info beside the pictures.
+    """
+    inside = f'{camera}/' if camera else ''
+    if camera and '{camera}' not in image:  # not given: the camera's own topics stay
+        image, camera_info = f'{camera}/image', ''
+    image = image.replace('{camera}', camera)
+    folder, slash, _ = image.rpartition('/')
+    camera_info = camera_info.replace('{camera}', camera) or f'{folder}{slash}camera_info'
+    return [(f'{inside}image', image), (f'{inside}image/compressed', f'{image}/compressed'),
+            (f'{inside}camera_info', camera_info)]

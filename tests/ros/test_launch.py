@@ -37,7 +37,7 @@ from ivm_ros.masker import MaskerConfig
 from ivm_ros.nodes import dds
 from ivm_ros.nodes.convert import to_msg
 from ivm_ros.nodes.node_config import NodeConfig
-from ivm_ros.nodes.programs import program
+from ivm_ros.nodes.programs import camera_remappings, program
 from ivm_ros.tracker import TrackConfig
 
 ROOT = Path(__file__).parents[2]
@@ -66,9 +66,9 @@ def show_arguments(file: str, folder: Path) -> str:
 @needs_launch
 @pytest.mark.slow
 @pytest.mark.parametrize(('file', 'names'), [
-    ('ivm.launch.py', ['image', 'camera_info', 'instruction', 'method', 'device', 'generator',
-                       'weights', 'precision', 'robot_plane', 'on_out_of_memory', 'track',
-                       'track_interval', 'respawn', 'namespace', 'params_file']),
+    ('ivm.launch.py', ['image', 'camera_info', 'cameras', 'instruction', 'method', 'device',
+                       'generator', 'weights', 'precision', 'robot_plane', 'on_out_of_memory',
+                       'track', 'track_interval', 'respawn', 'namespace', 'params_file']),
     ('sim.launch.py', ['seed', 'rate', 'instruction', 'method', 'device', 'namespace',
                        'params_file']),
     ('closed_loop.launch.py', ['camera', 'weights', 'task', 'clutter', 'seed', 'episodes', 'pace',
@@ -231,6 +231,45 @@ def test_closed_loop_launch_ends_when_its_policy_does(tmp_path):
     finally:
         launched.stop()
     assert 'wanted a file of' in launched.log.read_text()
+
+
+@needs_launch
+@pytest.mark.slow
+def test_ivm_launch_masks_several_cameras(graph, tmp_path, weights):
+    """Names with commas; {camera} in a topic is the name of each."""
+    params = tmp_path / 'params.yaml'
+    params.write_text(yaml.safe_dump({'/**': {'ros__parameters': {
+        'weights': str(weights), 'wrist.mask': False}}}))
+    launched = Launched(tmp_path, str(LAUNCH / 'ivm.launch.py'), 'cameras:=front,wrist',
+                        'image:=/{camera}/color/image_raw', f'params_file:={params}')
+    try:
+        health = graph.listen(DiagnosticArray, '/diagnostics')
+        statuses = health.wait(lambda one: len(one.status) == 3).status
+        assert [one.name for one in statuses] == [
+            'ivm_node: front', 'ivm_node: wrist', 'ivm_node: batch']
+        for name in ('front', 'wrist'):
+            assert graph.node.count_subscribers(f'/{name}/color/image_raw') == 1
+            assert graph.node.count_publishers(f'/{name}/masked/image') == 1
+    finally:
+        code = launched.stop()
+    assert code == 0
+
+
+def test_topics_of_cameras_are_those_that_were_given():
+    """`{camera}` is the name of each; a topic for all would be that of none."""
+    assert camera_remappings('', '/cam/image_raw', '') == [
+        ('image', '/cam/image_raw'), ('image/compressed', '/cam/image_raw/compressed'),
+        ('camera_info', '/cam/camera_info')]
+    assert camera_remappings('', 'image', '/info')[2] == ('camera_info', '/info')
+    assert camera_remappings('wrist', '/{camera}/color/image_raw', '') == [
+        ('wrist/image', '/wrist/color/image_raw'),
+        ('wrist/image/compressed', '/wrist/color/image_raw/compressed'),
+        ('wrist/camera_info', '/wrist/color/camera_info')]
+    assert camera_remappings('wrist', '/{camera}/rgb', '/{camera}/info')[2] == (
+        'wrist/camera_info', '/wrist/info')
+    assert camera_remappings('wrist', 'image', '') == [
+        (f'wrist/{name}', f'wrist/{name}') for name in ('image', 'image/compressed',
+                                                        'camera_info')]
 
 
 def test_program_is_found_however_installed(tmp_path, monkeypatch):

@@ -25,13 +25,14 @@ from std_srvs.srv import SetBool, Trigger
 
 from ivm_ros.deploy import apply, DeployConfig
 from ivm_ros.masker import Masker, MaskerConfig
-from ivm_ros.nodes.convert import to_msg, to_rgb
+from ivm_ros.nodes.convert import stamp_ns, to_msg, to_rgb
 from ivm_ros.nodes.image_player import ideal_camera
 
 pytestmark = pytest.mark.slow
 
 NODE = '/ivm_node'
 CAMERAS = ('front', 'side', 'wrist')
+INPUTS = {'front': '/front/color/image_raw', 'side': '/side/image', 'wrist': '/wrist/image'}
 START = {'instruction': 'pick up the red mug', 'front.instruction': 'take the blue plate',
          'side.method': 'grayscale', 'side.instruction': '', 'front.method': '',
          'wrist.mask': False, 'enabled': True, 'track': False, 'sync_slop': 0.0,
@@ -51,7 +52,7 @@ class Cameras:
 
     def __init__(self, graph, names: tuple[str, ...] = CAMERAS) -> None:
         self.graph, self.sent = graph, 0
-        self.publishers = {name: graph.speak(Image, f'{name}/image') for name in names}
+        self.publishers = {name: graph.speak(Image, INPUTS[name]) for name in names}
         self.words = {name: graph.speak(String, f'{name}/instruction', latched=True, listeners=2)
                       for name in names}
         self.out = {name: graph.listen(Image, f'{name}/masked/image') for name in names}
@@ -106,7 +107,8 @@ class Cameras:
 def program(shared_graph, weights):
     """Start the node."""
     program = shared_graph.start(
-        'ivm_ros.nodes.ivm_node', cameras=CAMERAS, weights=str(weights), device='cpu', **SHOW,
+        'ivm_ros.nodes.ivm_node', '-r', f'front/image:={INPUTS["front"]}',
+        cameras=CAMERAS, weights=str(weights), device='cpu', **SHOW,
         **{name: value for name, value in START.items() if value != ''})
     program.wait_for('active: /wrist/image -> /wrist/masked/image, method overlay, not masked')
     return program
@@ -224,21 +226,23 @@ def test_parameters_of_a_camera_are_judged_as_the_nodes_are(cameras):
 
 
 def test_max_rate_skips_frames_of_one_camera(cameras):
-    """Forty frames in two seconds at 5 Hz: some ten pass, the others are counted as skipped."""
+    """Forty frames in two seconds at 5 Hz: at most a dozen pass, the others count as skipped."""
     assert cameras.graph.change(NODE, **{'side.max_rate': 5.0, 'batch_window': 0.0}).successful
     cameras.statuses()
     before = cameras.statuses()['ivm_node: side']
-    begin, seen = time.monotonic(), len(cameras.out['side'])
+    begin = time.monotonic()
     for _ in range(40):
         cameras.send({'side': picture(1)})
         time.sleep(.05)
     took = time.monotonic() - begin
     cameras.statuses()
     after = cameras.statuses()['ivm_node: side']
-    passed = len(cameras.out['side']) - seen
-    assert 5 * took - 3 <= passed <= 5 * took + 2
-    assert int(after['frames_skipped']) - int(before['frames_skipped']) == 40 - passed
-    assert int(after['frames_in']) - int(before['frames_in']) == 40
+    count = {name: int(after[f'frames_{name}']) - int(before[f'frames_{name}'])
+             for name in ('in', 'out', 'stale', 'skipped', 'lost')}
+    assert count['in'] + count['lost'] == 40
+    assert count['out'] + count['stale'] + count['skipped'] == count['in']
+    assert 1 <= count['out'] + count['stale'] <= 5 * took + 2
+    assert count['skipped'] >= 20
 
 
 def test_every_camera_has_a_status_of_its_own(cameras):
@@ -251,17 +255,19 @@ def test_every_camera_has_a_status_of_its_own(cameras):
     assert statuses['ivm_node: wrist']['enabled'] == 'False'
     assert statuses['ivm_node: batch']['cameras'] == '3'
     assert float(statuses['ivm_node: batch']['model_ms_median']) > 0
-    assert cameras.graph.change(NODE, stale_after=1.0).successful
-    end = time.monotonic() + 3
-    while time.monotonic() < end:
-        cameras.send({'side': picture(1), 'wrist': picture(1)})
-        time.sleep(.2)
-    statuses = cameras.statuses()
-    assert 'publisher(s) offer /front/image' in statuses['ivm_node: front']['message']
-    assert statuses['ivm_node: front']['level'] == b'\x01'
-    assert statuses['ivm_node: wrist']['message'] == 'passing on'
-    assert statuses['ivm_node: wrist']['level'] == b'\x00'
-    assert cameras.graph.change(NODE, stale_after=2.0).successful
+
+    def front_is_silent() -> bool:
+        """Say so of front alone while wrist sends on."""
+        for _ in range(5):
+            cameras.got('wrist', cameras.send({'wrist': picture(1)})['wrist'])
+            time.sleep(.1)
+        said = {status.name: (status.message, status.level)
+                for status in cameras.health.messages[-1].status}
+        message, level = said['ivm_node: front']
+        return ('publisher(s) offer /front/color/image_raw' in message and level == b'\x01'
+                and said['ivm_node: wrist'] == ('passing on', b'\x00'))
+
+    cameras.graph.until(front_is_silent, 'a warning')
 
 
 def test_enable_makes_wires_of_all(cameras):
@@ -299,8 +305,9 @@ def test_sets_are_masked_when_that_is_asked_for(cameras):
         cameras.publishers[name].publish(to_msg(picture(1), header))
 
     def came(name: str) -> list[int]:
-        return [message.header.stamp.sec * 1000 + message.header.stamp.nanosec // 10**6
-                for message in cameras.out[name].messages[seen[name]:]]
+        times = [stamp_ns(message.header) // 10**6
+                 for message in cameras.out[name].messages[seen[name]:]]
+        return [ms for ms in times if ms < 10_000]  # not what is late of another test
 
     for front, side in ((5000, 5040), (5200, 5300), (5400, 5410)):
         for name, ms in (('front', front), ('side', side), ('wrist', front)):
@@ -336,12 +343,12 @@ def test_reload_and_lifecycle_serve_all_cameras(cameras, program):
     cameras.until('front', lambda facts: facts['outcome'] == 'masked')
     assert cameras.graph.move(NODE, 'deactivate')
     for name in CAMERAS:
-        assert cameras.graph.node.count_subscribers(f'{name}/image') == 0
+        assert cameras.graph.node.count_subscribers(INPUTS[name]) == 0
     assert cameras.graph.move(NODE, 'cleanup')
     assert cameras.graph.node.count_publishers('front/masked/image') == 0
     assert cameras.graph.move(NODE, 'configure') and cameras.graph.move(NODE, 'activate')
     for name in CAMERAS:
-        topic = f'{name}/image'
+        topic = INPUTS[name]
         cameras.graph.until(lambda topic=topic: cameras.graph.node.count_subscribers(topic), topic)
         cameras.graph.until(
             lambda name=name: cameras.publishers[name].get_subscription_count(), name)
