@@ -33,7 +33,7 @@ import cv2
 import numpy as np
 
 from ivm_ros.chat_server import ChatConfig, LlmError, post, Reply, reply_of
-from ivm_ros.files import replace_file
+from ivm_ros.files import parse_json, replace_file
 
 __all__ = ['Chat', 'ChatConfig', 'LlmError', 'Reply']
 
@@ -171,7 +171,7 @@ def _json(said: str) -> Any:
     """Read the JSON of an answer, bare or fenced."""
     bare = re.sub(r'^\s*```(?:json)?\s*|\s*```\s*$', '', said)
     try:
-        return json.loads(bare)
+        return parse_json(bare)
     except ValueError as error:
         raise LlmError('not JSON', f'{said[:200]!r}') from error
 

@@ -20,7 +20,6 @@ Failures have a name; whether another try may help is said with them.
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-import json
 import os
 import socket
 from threading import Timer
@@ -31,6 +30,7 @@ from urllib.parse import urlsplit
 import tyro
 
 from ivm_ros.config import check, ConfigError, Doc, Range
+from ivm_ros.files import parse_json
 
 Kind = Literal['unreachable', 'slow', 'status', 'refusal', 'not JSON', 'schema', 'budget', 'gone']
 LONGEST = 1 << 20  # bytes of an answer
@@ -169,7 +169,7 @@ def reply_of(text: str) -> Reply:
         LlmError: The answer is no chat completion, or a refusal.
     """
     try:
-        told = json.loads(text)
+        told = parse_json(text)
         choice = told['choices'][0]
         message = choice['message']
         refusal, content = message.get('refusal'), message.get('content')

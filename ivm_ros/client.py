@@ -31,6 +31,7 @@ from ivm_ros.chat import Chat, ChatConfig, Reply
 from ivm_ros.deploy import apply, DeployConfig, Deployment, MethodName
 from ivm_ros.image import check_image, ImageError
 from ivm_ros.masker import Masker
+from ivm_ros.picture_files import PictureFileError, read_picture
 from ivm_ros.sample import Mask
 
 CACHE = Path('~/.cache/ivm_ros/llm')
@@ -103,8 +104,8 @@ class IvmClient:
 
 
 def _read(path: Path) -> np.ndarray:
-    data = np.fromfile(path, np.uint8) if path.is_file() else np.empty(0, np.uint8)
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if bgr is None:
-        raise ImageError(f'{path}: wanted a picture file, got none that OpenCV can read')
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    try:
+        return cv2.cvtColor(read_picture(path), cv2.COLOR_BGR2RGB)
+    except PictureFileError as error:
+        raise ImageError(f'wanted a picture file, got none that OpenCV can read: {error}'
+                         ) from error

@@ -14,6 +14,7 @@
 """`ivm export`: the compact generator's network as an ONNX graph, in float32 or 8 bits."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,6 +31,7 @@ from ivm_ros.models.installed import weights_path
 from ivm_ros.models.onnx_export import example_inputs, INPUTS, write_graph
 from ivm_ros.models.onnx_int8 import quantise
 from ivm_ros.models.pixels import normalise
+from ivm_ros.picture_files import PictureFileError, read_picture
 
 PICTURES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
 
@@ -97,8 +99,9 @@ def pictures_of(folder: Path) -> Iterator[np.ndarray]:
                 yield decode_image(row.image)
         return
     for path in sorted(folder.rglob('*')):
-        if path.suffix.lower() in PICTURES and (image := cv2.imread(str(path))) is not None:
-            yield np.ascontiguousarray(image[..., ::-1])
+        if path.suffix.lower() in PICTURES:
+            with suppress(PictureFileError):
+                yield cv2.cvtColor(read_picture(path), cv2.COLOR_BGR2RGB)
 
 
 def _feeds(pictures: list[np.ndarray], canvas: Size, said: list[np.ndarray]

@@ -31,6 +31,7 @@ from ivm_ros.deploy import apply, DeployConfig, Deployment
 from ivm_ros.draw import draw_debug
 from ivm_ros.image import ImageError, place
 from ivm_ros.masker import Masker, MaskerConfig
+from ivm_ros.picture_files import decode, PictureFileError
 from ivm_ros.sample import Mask
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
@@ -149,11 +150,10 @@ def names_of(paths: Sequence[Path]) -> list[str]:
 
 def _mask_file(path: Path, target: Path, sentence: str, masker: Masker,
                config: MaskConfig) -> Result:
-    data = np.fromfile(path, np.uint8)
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if bgr is None:
-        return Result(path, 'not a picture that OpenCV can read')
-    image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    try:
+        image = cv2.cvtColor(decode(path.read_bytes()), cv2.COLOR_BGR2RGB)
+    except (OSError, PictureFileError) as error:
+        return Result(path, f'not a picture that OpenCV can read: {error}')
     start = time.perf_counter()
     try:
         mask = masker(image, sentence)

@@ -26,6 +26,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ivm_ros.picture_files import decode, PictureFileError
+
 
 class ConvertError(ValueError):
     """A message holds no picture that can be read; says what was wanted and what came."""
@@ -171,17 +173,16 @@ def _stretch(values: np.ndarray, encoding: str, remark: Callable[[str], None]) -
 
 
 def _decode(message: Any) -> np.ndarray:
-    """Decompress JPEG, PNG and what else OpenCV reads."""
+    """Decompress JPEG, PNG and the like."""
     what = f'compressed image {message.format!r}'
     if 'compressedDepth' in message.format:
         raise ConvertError(f'{what}: wanted a picture, got depth; use the plain image topic')
-    data = np.frombuffer(message.data, np.uint8)
+    data = bytes(message.data)
     # Some OpenCV versions fill up a torn JPEG with grey and call it read.
-    torn = data[:2].tobytes() == b'\xff\xd8' and b'\xff\xd9' not in data[-64:].tobytes()
-    pixels = None
-    if data.size and not torn:
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if pixels is None:
-        state = 'its end is missing' if torn else f'{data.size} bytes that are none'
-        raise ConvertError(f'{what}: wanted a JPEG or PNG file, got {state}')
+    if data[:2] == b'\xff\xd8' and b'\xff\xd9' not in data[-64:]:
+        raise ConvertError(f'{what}: wanted a JPEG or PNG file, got a JPEG: its end is missing')
+    try:
+        pixels = decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except PictureFileError as error:
+        raise ConvertError(f'{what}: wanted a JPEG or PNG file, got {error}') from error
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)

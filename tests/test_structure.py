@@ -29,7 +29,7 @@ PYTHON = sorted({ROOT / 'setup.py', *(
     path for folder in ('ivm_ros', 'sim', 'launch', 'tests', 'scripts')
     for path in (ROOT / folder).rglob('*.py'))})
 
-GROUND = {'config', 'files', 'sample', 'version'}
+GROUND = {'config', 'files', 'picture_files', 'sample', 'version'}
 PROGRAMS = {'bench', 'bench_cameras', 'bench_cost', 'bench_flops', 'bench_large',
             'bench_models', 'bench_node', 'bench_soak', 'cli', 'download', 'export', 'info',
             'mask_files', 'promote'}
@@ -39,7 +39,8 @@ MAY_IMPORT = {
     'chat_server': GROUND,
     'chat': GROUND | {'chat_server'},
     'client': GROUND | {'chat', 'image', 'deploy', 'masker'},
-    'pixel_formats': set(),
+    'picture_files': set(),
+    'pixel_formats': {'picture_files'},
     'files': set(),
     'processes': set(),
     'sample': set(),

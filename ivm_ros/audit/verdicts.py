@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-import json
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ivm_ros.audit.sample import Census, Item
+from ivm_ros.files import read_json
 
 VERDICTS = ('good', 'usable', 'wrong')
 FORMAT = 'ivm audit verdicts 1'
@@ -65,7 +65,7 @@ def read_review(path: Path) -> Review:
         VerdictError: The file is missing or not of that format.
     """
     try:
-        told = json.loads(path.read_text(encoding='utf-8'))
+        told = read_json(path)
         if told['format'] != FORMAT:
             raise VerdictError(f'{path} has the format {told["format"]!r}, wanted {FORMAT!r}')
         review = Review(path, str(told['reviewer']).strip(), str(told['dataset']),

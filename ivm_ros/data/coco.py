@@ -22,7 +22,6 @@ pickle is read by an unpickler that builds nothing but plain containers.
 from collections import defaultdict
 from copy import copy
 import io
-import json
 from pathlib import Path
 import pickle
 from typing import Any
@@ -30,8 +29,10 @@ from typing import Any
 import numpy as np
 from typing_extensions import Self
 
-from ivm_ros.data.labelled import asked, Label, Labelled, picture_inside
+from ivm_ros.data.labelled import (
+    asked, check_outline, check_sides, Label, Labelled, picture_inside)
 from ivm_ros.data.shards import DatasetError, MaskError
+from ivm_ros.files import MOST_LABELS, read_json
 
 
 class _Plain(pickle.Unpickler):
@@ -125,9 +126,9 @@ class Refer:
         self.path, self._folder, self._is_human = refs, Path(images), is_human
         self._images, _, of_image = _read(instances)
         self._annotations = {a['id']: a for found in of_image.values() for a in found}
-        data = refs.read_bytes()
         try:
-            self._listed = json.loads(data) if refs.suffix == '.json' else load_plain(data)
+            self._listed = (read_json(refs, MOST_LABELS) if refs.suffix == '.json' else
+                            load_plain(refs.read_bytes()))
             for ref in self._listed:
                 ref['split'], ref['sentences'][0]['sent'], self._images[ref['image_id']]
                 self._annotations[ref['ann_id']]
@@ -186,44 +187,75 @@ def mask_of(annotation: dict[str, Any], info: dict[str, Any]) -> np.ndarray:
     Raises:
         MaskError: It is neither, or of another size.
     """
-    from pycocotools import mask as rle
-
-    shape = info['height'], info['width']
+    shape = check_sides(info['height'], info['width'])
     outline = annotation['segmentation']
     if not outline:
         raise MaskError(f'annotation {annotation.get("id")} is a box or points without an '
                         'outline; draw it as polygon or mask, or take it out')
     try:
-        if isinstance(outline, list):
-            coded = rle.merge(rle.frPyObjects(outline, *shape))
-        elif isinstance(outline['counts'], list):
-            coded = rle.frPyObjects(outline, *shape)
-        else:
-            coded = outline
-        inside: np.ndarray = rle.decode(coded)
+        inside = (_filled(outline, shape) if isinstance(outline, list) else
+                  _unrolled(outline, shape))
+    except MaskError as error:
+        raise MaskError(f'annotation {annotation.get("id")}: {error}') from error
     except Exception as error:  # pycocotools raises bare ones
         raise MaskError(f'annotation {annotation.get("id")}: neither polygons nor RLE '
                         f'({error!r})') from error
-    if inside.shape != shape:
-        raise MaskError(f'annotation {annotation.get("id")}: its mask is {inside.shape}, the '
-                        f'picture {shape}')
     return inside * np.uint8(255)
+
+
+def _filled(polygons: list[Any], shape: tuple[int, int]) -> np.ndarray:
+    """Fill polygons [x, y, x, y, ...]."""
+    from pycocotools import mask as rle
+
+    for polygon in polygons:
+        check_outline(np.asarray(polygon, float).reshape(-1, 2))
+    filled: np.ndarray = rle.decode(rle.merge(rle.frPyObjects(polygons, *shape)))
+    return filled
+
+
+def _unrolled(coded: dict[str, Any], shape: tuple[int, int]) -> np.ndarray:
+    """Unroll run lengths; pycocotools would fill up those that end early with what lay there."""
+    counts = coded['counts']
+    runs = np.asarray(_counts_of(counts) if isinstance(counts, str | bytes) else counts, np.int64)
+    size = tuple(coded.get('size', shape))
+    if size != shape or runs.ndim != 1 or (runs < 0).any() or runs.sum() != shape[0] * shape[1]:
+        raise MaskError(f'its mask is {size}, of {runs.sum()} pixels, the picture {shape}')
+    inside = np.repeat(np.arange(len(runs), dtype=np.uint8) & 1, runs)
+    return inside.reshape(shape, order='F')
+
+
+def _counts_of(text: str | bytes) -> list[int]:
+    """Read COCO's run lengths: five bits a letter, from the third on as a step from the last."""
+    counts: list[int] = []
+    value = shift = 0
+    for byte in text.encode('ascii') if isinstance(text, str) else text:
+        letter = byte - 48
+        if not 0 <= letter < 64 or shift > 40:
+            raise MaskError('run lengths that are none')
+        value |= (letter & 31) << shift
+        shift += 5
+        if not letter & 32:  # the last of this number
+            value -= (1 << shift) if letter & 16 else 0
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            value = shift = 0
+    return counts
 
 
 def _read(path: Path) -> tuple[dict[int, dict[str, Any]], dict[int, str],
                                dict[int, list[dict[str, Any]]]]:
     """Read pictures by id, names of categories by id, and annotations by picture."""
     try:
-        told = json.loads(path.read_text(encoding='utf-8'))
+        told = read_json(path, MOST_LABELS)
         images = {image['id']: image for image in told['images']}
         for image in images.values():
-            image['file_name'], image['height'], image['width']
+            image['file_name']
+            check_sides(image['height'], image['width'])
         names = {category['id']: str(category['name']) for category in told['categories']}
         of_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for annotation in told['annotations']:
             annotation['segmentation'], annotation['id'], names[annotation['category_id']]
             of_image[annotation['image_id']].append(annotation)
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f'{path} is no COCO instance file ({error!r})') from error
     return images, names, of_image
 

@@ -37,6 +37,7 @@ from ivm_ros.data.shards import DatasetError, Row
 from ivm_ros.data.writer import Plan, write_scenes
 from ivm_ros.language.colours import COLOURS
 from ivm_ros.language.nouns import NOUNS
+from ivm_ros.picture_files import PictureFileError, read_picture
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp')
 SIDE = 640  # pixels of a photograph's longer side as it is kept
@@ -142,9 +143,10 @@ def _photographs(config: CompositeConfig) -> list[np.ndarray]:
 
 def _photograph(path: Path) -> np.ndarray:
     """Read a photograph, uint8 [h, w, 3] RGB, no longer than `SIDE`."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DatasetError(f'{path} is no picture that OpenCV reads')
+    try:
+        image = read_picture(path)
+    except PictureFileError as error:
+        raise DatasetError(str(error)) from error
     scale = min(1.0, SIDE / max(image.shape[:2]))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small, cv2.COLOR_BGR2RGB)

@@ -24,20 +24,23 @@ from collections.abc import Iterator
 import csv
 from dataclasses import dataclass
 from importlib.resources import files
+from lzma import LZMAError
 from pathlib import Path
 import re
 import tarfile
+import zlib
 
 import cv2
 import numpy as np
 
 from ivm_ros.data.shards import DatasetError
 from ivm_ros.language.nouns import NOUNS
+from ivm_ros.picture_files import decode, PictureFileError
 
 SUFFIXES = ('.png', '.webp')
 SIDE = 160  # pixels of a cut-out's longer side as it is kept
 SMALLEST = 24  # pixels of its shorter side in the file
-MOST = 1 << 24  # pixels of a picture that is read
+BIGGEST = 1 << 26  # bytes of a picture's file
 CODE = re.compile(r'[0-9a-f]{2,6}(-fe0f)?')
 
 
@@ -80,11 +83,11 @@ def read_cutouts(path: Path) -> list[CutOut]:
 def _files(path: Path) -> Iterator[tuple[str, bytes, str]]:
     """Give name, bytes and, where a text lies beside it, its first line."""
     if path.is_file():
-        with tarfile.open(path) as archive:
-            for member in archive:
-                stream = archive.extractfile(member) if member.isfile() else None
-                if stream and member.name.endswith(SUFFIXES):
-                    yield member.name, stream.read(), ''
+        try:
+            yield from _members(path)
+        except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error, LZMAError) as error:
+            raise DatasetError(f'{path} is torn or no archive ({error}); fetch it again'
+                               ) from error
         return
     for file in sorted(p for p in path.rglob('*') if p.suffix in SUFFIXES):
         text = file.with_suffix('.txt')
@@ -93,11 +96,23 @@ def _files(path: Path) -> Iterator[tuple[str, bytes, str]]:
         yield str(file.relative_to(path)), file.read_bytes(), ''.join(lines)
 
 
+def _members(path: Path) -> Iterator[tuple[str, bytes, str]]:
+    """Read the pictures in an archive; nothing is unpacked, so their names lead nowhere."""
+    with tarfile.open(path) as archive:
+        for member in archive:
+            if member.isfile() and member.size <= BIGGEST and member.name.endswith(SUFFIXES):
+                stream = archive.extractfile(member)
+                if stream:
+                    yield member.name, stream.read(), ''
+
+
 def cut(data: bytes) -> np.ndarray | None:
     """Decode a picture and crop it to what is opaque, RGBA; None: no alpha, or too small."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None or image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8 or (
-            image.shape[0] * image.shape[1] > MOST):
+    try:
+        image = decode(data, cv2.IMREAD_UNCHANGED)
+    except PictureFileError:
+        return None
+    if image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8:
         return None
     opaque = image[..., 3] > 127
     rows, columns = np.flatnonzero(opaque.any(1)), np.flatnonzero(opaque.any(0))

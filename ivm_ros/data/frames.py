@@ -26,12 +26,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ivm_ros.data.labelled import LONGEST, MOST
+from ivm_ros.data.labelled import LONGEST
 from ivm_ros.data.shards import DatasetError, decode_image, encode_image
+from ivm_ros.picture_files import decode, header_of, MOST, PictureFileError
 from ivm_ros.pixel_formats import ConvertError, to_rgb
 
 CELLS = 16  # of a thumbnail's side
-FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP')
 WORDS = 2000
 """Characters of an instruction, as `ivm_ros.masker` has it."""
 
@@ -103,23 +103,25 @@ def picture_of(message: Any) -> bytes:
 def _from_file(data: bytes) -> bytes:
     """Look at the header of a picture file, then read it."""
     try:
-        with Image.open(BytesIO(data), formats=FORMATS) as header:
-            kind, (width, height), turned = header.format, header.size, bool(header.getexif())
-    except Exception as error:  # Pillow fails in many ways on hostile bytes
-        raise PictureError(f'{len(data)} bytes are no {", ".join(FORMATS)} picture, or one that '
-                           f'is too large ({" ".join(str(error).split())})') from error
-    if width * height > MOST:
-        raise PictureError(f'{width} x {height} pixels are more than {MOST}')
-    if kind == 'JPEG' and b'\xff\xd9' not in data[-64:]:
-        raise PictureError('a JPEG without its end')  # OpenCV fills it up with grey
-    array = np.frombuffer(data, np.uint8)
-    # As the node reads it: however the camera says it was held.
-    pixels = cv2.imdecode(array, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if pixels is None:
-        raise PictureError(f'a {kind} file of {len(data)} bytes that OpenCV cannot read')
-    if kind in ('JPEG', 'PNG') and not turned and max(width, height) <= LONGEST:
+        header = header_of(data)
+        if header.kind == 'JPEG' and b'\xff\xd9' not in data[-64:]:
+            raise PictureError('a JPEG without its end')  # OpenCV fills it up with grey
+        # As the node reads it: however the camera says it was held.
+        pixels = decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except PictureFileError as error:
+        raise PictureError(str(error)) from error
+    if header.kind in ('JPEG', 'PNG') and not _turned(data) and max(header.size) <= LONGEST:
         return data
     return _fitted(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+
+
+def _turned(data: bytes) -> bool:
+    """Tell whether a picture's file says how the camera was held, or might."""
+    try:
+        with Image.open(BytesIO(data)) as image:
+            return bool(image.getexif())
+    except Exception:  # noqa: BLE001 - OpenCV read it, but Pillow fails in many ways
+        return True
 
 
 def _fitted(image: np.ndarray) -> bytes:

@@ -20,7 +20,6 @@ A line has `uuid`, `instruction` (a list of sentences that mean the same), optio
 full range; one that is all black stays black, where theirs divides by zero.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,8 @@ import numpy as np
 
 from ivm_ros.data.labelled import Label, Labelled
 from ivm_ros.data.shards import DatasetError
+from ivm_ros.files import FileError, inside, parse_json
+from ivm_ros.picture_files import PictureFileError, read_picture
 
 BRIGHTER = 1.5
 HUMAN = 'Human'  # in the name of the part that people labelled
@@ -78,15 +79,19 @@ class IvmMix:
         """Read one picture and its mask."""
         item = self._items[index]
         uuid = str(item['uuid'])
-        image = _inside(self._images, item.get('image') or f'img_{uuid}.jpg')
-        mask_path = _inside(self._masks, f'mask_{uuid}.jpg')
+        try:
+            image = inside(self._images, str(item.get('image') or f'img_{uuid}.jpg'))
+            mask_path = inside(self._masks, f'mask_{uuid}.jpg')
+        except FileError as error:
+            raise DatasetError(f'{self.path}: {error}') from error
         for path in (image, mask_path):
             if not path.is_file():
                 raise DatasetError(f'{self.path} names {path.name}, and {path.parent} does not '
                                    'hold it')
-        mask = cv2.imread(str(mask_path), cv2.IMREAD_GRAYSCALE)
-        if mask is None:
-            raise DatasetError(f'{mask_path} is no picture')
+        try:
+            mask = read_picture(mask_path, cv2.IMREAD_GRAYSCALE)
+        except PictureFileError as error:
+            raise DatasetError(str(error)) from error
         label = Label(tuple(item['instruction']), normalise_mask(mask), 'ivm-mix')
         extra = {'uuid': uuid, **({'boxes': item['boxes']} if item.get('boxes') else {})}
         return Labelled(image.name, image.read_bytes(), (label,), self._is_human,
@@ -95,7 +100,7 @@ class IvmMix:
 
 def _item(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
-        item = json.loads(line)
+        item = parse_json(line)
         texts = item['instruction']
         if isinstance(texts, str):
             texts = [texts]
@@ -105,11 +110,3 @@ def _item(path: Path, number: int, line: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f'{path}, line {number}: wanted {{"uuid": .., "instruction": [..]}} '
                            f'({error!r})') from error
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """Join a folder and a name that may not lead out of it."""
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        raise DatasetError(f'{name!r} leads out of {folder}')
-    return path

@@ -19,7 +19,6 @@ the tool and `cup` the label, stands in the JSON export of the same project, so 
 """
 
 from collections import defaultdict
-import json
 from pathlib import Path
 import re
 from typing import Any
@@ -30,6 +29,7 @@ import numpy as np
 from ivm_ros.data.labelled import asked, Label, Labelled
 from ivm_ros.data.png_masks import plain_mask
 from ivm_ros.data.shards import DatasetError, MaskError
+from ivm_ros.files import FileError, inside, MOST_LABELS, read_json
 
 REGION = re.compile(r'task-(\d+)-annotation-(\d+)-by-([^-]*)-(.+)-(\d+)\.png')
 UPLOADED = re.compile(r'[0-9a-f]{8}-(?=.)')  # what uploading puts before a name
@@ -101,8 +101,12 @@ class LabelStudio:
                 address = parse_qs(parts.query).get('d', [parts.path])[0]
                 names.append(Path(unquote(address)).name)
         for name in [*names, *(UPLOADED.sub('', name, count=1) for name in names)]:
-            if name and (self._images / name).is_file():
-                return self._images / name
+            try:
+                path = inside(self._images, name)
+            except FileError:
+                continue
+            if path.is_file():
+                return path
         raise DatasetError(f'task {number} is about {", ".join(names)}, and {self._images} holds '
                            'none of these: say with --images where the pictures are')
 
@@ -123,7 +127,7 @@ def _labels_of(task: dict[str, Any], named: str) -> list[str]:
 def _read(path: Path) -> dict[int, dict[str, Any]]:
     """Read tasks by number."""
     try:
-        tasks = json.loads(path.read_text(encoding='utf-8'))
+        tasks = read_json(path, MOST_LABELS)
         for task in tasks:
             task['data'].values()
             for annotation in task['annotations']:

@@ -23,10 +23,12 @@ import numpy as np
 
 from ivm_ros.data.shards import (
     DatasetError, decode_image, encode_image, encode_mask, MaskError, Row)
+from ivm_ros.files import FileError, inside
 from ivm_ros.language.words import plural_of
+from ivm_ros.picture_files import MOST
 
 LONGEST = 640  # pixels of a picture's longer side as it is kept (our choice)
-MOST = 1 << 26  # pixels of a picture that is read
+WAY = 1 << 22  # pixels around an outline; what fills it needs memory for each
 SKEW = .01  # a mask may be so much wider than its picture: sizes are rounded
 
 
@@ -110,18 +112,45 @@ def picture_inside(folder: Path, name: str) -> Path:
         LostPictureError: It is not there.
     """
     name = name.replace('\\', '/')  # as Windows writes it
-    path = (folder / name).resolve()
-    if path.is_relative_to(folder.resolve()):
-        if path.is_file():
-            return path
-        said = f'{name} is not in {folder}'
-    else:
-        said = f'{name!r} leads out of {folder}'
+    said = f'{name} is not in {folder}'
     # Tools write where a picture lay with them; what was brought along may lie flat.
-    flat = folder / Path(name).name
-    if flat.is_file():
-        return flat
+    for place in (name, name.rpartition('/')[2]):
+        try:
+            path = inside(folder, place)
+            if path.is_file():
+                return path
+        except FileError as error:
+            said = str(error)
     raise LostPictureError(f'{said}: say with --images where the pictures are')
+
+
+def check_sides(height: object, width: object) -> tuple[int, int]:
+    """
+    Check the (height, width) that a file gives for a picture, before a mask of it is made.
+
+    Raises:
+        MaskError: No whole numbers from 1 on, or too many pixels.
+    """
+    sides = []
+    for side in (height, width):
+        if not isinstance(side, int) or isinstance(side, bool) or not 1 <= side <= MOST:
+            raise MaskError(f'wanted height and width in pixels, got {height!r} and {width!r}')
+        sides.append(side)
+    if sides[0] * sides[1] > MOST:
+        raise MaskError(f'{width} x {height} pixels are more than {MOST}')
+    return sides[0], sides[1]
+
+
+def check_outline(points: np.ndarray) -> None:
+    """
+    Check an outline [N, 2] before it is filled: fillers crash on points without end or number.
+
+    Raises:
+        MaskError: A coordinate is no number, or the way around is endless.
+    """
+    if not np.isfinite(points).all() or (
+            np.abs(np.diff(points, axis=0, append=points[:1])).max(1, initial=0).sum() > WAY):
+        raise MaskError('an outline with coordinates that are no numbers, or far too large')
 
 
 def rows_of(items: Iterable[int], collection: Collection, split: str
@@ -159,8 +188,6 @@ def _small(item: Labelled) -> tuple[bytes, tuple[int, int]]:
     """Give a picture's bytes and (height, width), no longer than `LONGEST`."""
     image = decode_image(item.image)
     height, width = image.shape[:2]
-    if height * width > MOST:
-        raise DatasetError(f'{item.name}: {width} x {height} pixels are more than {MOST}')
     scale = LONGEST / max(height, width)
     if scale >= 1:
         return item.image, (height, width)

@@ -21,15 +21,16 @@ from base64 import b64decode
 import binascii
 from collections import defaultdict
 from io import BytesIO
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ivm_ros.data.labelled import asked, Label, Labelled, picture_inside
+from ivm_ros.data.labelled import asked, check_outline, Label, Labelled, picture_inside
 from ivm_ros.data.shards import DatasetError, MaskError
+from ivm_ros.files import MOST_LABELS, read_json
+from ivm_ros.picture_files import header_of
 
 POINTS = {'polygon': 3, 'rectangle': 2, 'circle': 2, 'oriented_rectangle': 4, 'mask': 2}
 """Shapes that have an inside, and how many points they take at least."""
@@ -112,6 +113,7 @@ def mask_of_shape(file: Path, item: dict[str, Any], shape: tuple[int, int]) -> n
                             f'wanted {POINTS[kind]} or more')
         if kind == 'mask':
             return _pasted(item['mask'], points, shape)
+        check_outline(np.array(points))
     except (KeyError, TypeError, ValueError, OSError) as error:
         if isinstance(error, MaskError):
             raise
@@ -132,12 +134,16 @@ def mask_of_shape(file: Path, item: dict[str, Any], shape: tuple[int, int]) -> n
 
 def _pasted(data: str, points: list[tuple[float, float]], shape: tuple[int, int]) -> np.ndarray:
     """Lay a small mask where its corners say."""
-    small = np.asarray(Image.open(BytesIO(b64decode(data))))
     (left, top), (right, bottom) = (map(int, point) for point in points[:2])
     canvas = np.zeros(shape, np.uint8)
     place = canvas[top:bottom + 1, left:right + 1]
-    if small.shape != place.shape or min(left, top) < 0:
-        raise ValueError(f'a mask of {small.shape} at ({left}, {top}) to ({right}, {bottom})')
+    file = b64decode(data)
+    size = header_of(file).size
+    if size != place.shape or min(left, top) < 0:
+        raise ValueError(f'a mask of {size} at ({left}, {top}) to ({right}, {bottom})')
+    small = np.asarray(Image.open(BytesIO(file)))
+    if small.ndim != 2:
+        raise ValueError(f'a mask of colours, {small.shape}')
     place[small > 0] = 255
     return canvas
 
@@ -145,19 +151,20 @@ def _pasted(data: str, points: list[tuple[float, float]], shape: tuple[int, int]
 def _size_of(file: Path, image: bytes) -> tuple[int, int]:
     """Read (height, width) of a picture as it is shown, which a camera may have turned."""
     try:
-        opened = Image.open(BytesIO(image))
-        turned = opened.getexif().get(0x0112, 1) > 4
-    except (OSError, SyntaxError, ValueError) as error:
+        size = header_of(image).size
+        with Image.open(BytesIO(image)) as opened:
+            turned = opened.getexif().get(0x0112, 1) > 4
+    except Exception as error:  # Pillow fails in many ways on hostile bytes
         raise DatasetError(f'{file}: its picture is none ({error})') from error
-    return opened.size if turned else (opened.size[1], opened.size[0])
+    return size[::-1] if turned else size
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        told: dict[str, Any] = json.loads(path.read_text(encoding='utf-8'))
+        told: dict[str, Any] = read_json(path, MOST_LABELS)
         told['imagePath']
         for item in told['shapes']:
             item['label'], item['points']
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f'{path} is no file of labelme ({error!r})') from error
     return told

@@ -18,7 +18,6 @@ Pictures that lie in its Parquet files, or in files beside them; not those in vi
 """
 
 from collections.abc import Iterator
-import json
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ import pyarrow.parquet as pq
 
 from ivm_ros.data.frames import Frame, instruction_of
 from ivm_ros.data.shards import DatasetError
+from ivm_ros.files import FileError, inside, read_json
 
 BATCH = 16  # rows with pictures that are in memory at once
 BIGGEST = 1 << 26  # bytes of a picture's file
@@ -86,11 +86,11 @@ class LeRobot:
                                'wanted pictures (bytes, path)')
         if picture.get('bytes') is not None:
             return bytes(picture['bytes'])
-        root = self.path.resolve()
-        file = (root / str(picture.get('path') or '')).resolve()
-        if not file.is_relative_to(root):
-            raise DatasetError(f'{self.path}: a row names the picture {picture["path"]!r}, which '
-                               'is outside of the dataset; nothing outside is read')
+        try:
+            file = inside(self.path, str(picture.get('path') or ''))
+        except FileError as error:
+            raise DatasetError(f'{self.path}: a row names a picture that is outside of the '
+                               f'dataset ({error}); nothing outside is read') from error
         if not file.is_file() or file.stat().st_size > BIGGEST:
             raise DatasetError(f'{file}: wanted a picture of at most {BIGGEST} bytes, '
                                f'{"got a larger one" if file.is_file() else "it is missing"}')
@@ -105,7 +105,7 @@ def is_lerobot(path: Path) -> bool:
 def _feature(path: Path, wanted: str) -> str:
     """Choose the feature that holds the pictures."""
     try:
-        info = json.loads((path / 'meta' / 'info.json').read_text())
+        info = read_json(path / 'meta' / 'info.json')
         version, features = str(info['codebase_version']), dict(info['features'])
         kinds = {name: feature['dtype'] for name, feature in features.items()}
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -18,12 +18,14 @@ Tools write classes as numbers (grey, or a palette whose colours are for the eye
 one mask a file, of which everything but black is inside.
 """
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from ivm_ros.data.shards import MaskError
+from ivm_ros.picture_files import header_of
 
 
 def plain_mask(path: Path) -> np.ndarray:
@@ -109,9 +111,11 @@ def _numbers(image: Image.Image) -> np.ndarray:
 def _open(path: Path, whole: bool = True) -> Image.Image:
     """Open a picture, and decode all of it unless only its header is wanted."""
     try:
-        image = Image.open(path)
+        data = path.read_bytes()
+        header_of(data)
+        image = Image.open(BytesIO(data))
         if whole:
             image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow fails in many ways on hostile bytes
         raise MaskError(f'{path} is no picture, or a broken one ({error})') from error
     return image

@@ -29,7 +29,8 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from ivm_ros.files import replace_file
+from ivm_ros.files import parse_json, read_json, replace_file
+from ivm_ros.picture_files import decode, PictureFileError
 from ivm_ros.sample import Sample
 
 PICTURE = pa.struct([('bytes', pa.binary()), ('path', pa.string())])
@@ -115,11 +116,17 @@ def encode_mask(mask: np.ndarray) -> bytes:
 
 
 def decode_image(data: bytes) -> np.ndarray:
-    """Decode JPEG or PNG into uint8 [H, W, 3] RGB."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DatasetError(f'not a JPEG or PNG picture: {len(data)} bytes from {data[:8]!r}')
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    """
+    Decode JPEG or PNG into uint8 [H, W, 3] RGB.
+
+    Raises:
+        DatasetError: No picture, or one that is too large.
+    """
+    try:
+        return cv2.cvtColor(decode(data), cv2.COLOR_BGR2RGB)
+    except PictureFileError as error:
+        raise DatasetError(f'not a JPEG or PNG picture: {error}; it begins {data[:8]!r}'
+                           ) from error
 
 
 def decode_mask(data: bytes) -> np.ndarray:
@@ -159,10 +166,10 @@ def decode_labels(data: bytes) -> np.ndarray:
 
 def _pixels(data: bytes) -> np.ndarray:
     """Decode a picture with all its channels and bits."""
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise MaskError(f'not a PNG mask: {len(data)} bytes from {data[:8]!r}')
-    return pixels
+    try:
+        return decode(data, cv2.IMREAD_UNCHANGED)
+    except PictureFileError as error:
+        raise MaskError(f'not a PNG mask: {error}; it begins {data[:8]!r}') from error
 
 
 def decode_sample(row: Row) -> Sample:
@@ -204,11 +211,21 @@ def write_info(folder: Path, info: dict[str, Any]) -> None:
 
 
 def read_info(folder: Path) -> dict[str, Any]:
-    """Read `dataset.json`."""
+    """
+    Read `dataset.json`.
+
+    Raises:
+        DatasetError: It is not there, or broken.
+    """
     path = folder / 'dataset.json'
     if not path.is_file():
         raise DatasetError(f'{folder} holds no dataset.json: no dataset, or still being written')
-    info: dict[str, Any] = json.loads(path.read_text())
+    try:
+        info = read_json(path)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f'{path} cannot be read ({error}); write the dataset again') from error
+    if not isinstance(info, dict):
+        raise DatasetError(f'{path}: wanted a JSON object, got {type(info).__name__}')
     return info
 
 
@@ -240,8 +257,22 @@ def open_table(path: Path, columns: Sequence[str], only: bool = False) -> pa.Tab
 
 
 def read_shard(path: Path, ids: Collection[str] | None = None) -> list[Row]:
-    """Read one shard, or of it the rows of some ids; a torn or foreign one is refused by name."""
+    """
+    Read one shard, or of it the rows of some ids.
+
+    Raises:
+        DatasetError: It is torn, or not one of ours; names the file.
+    """
     table = open_table(path, [name for name in SCHEMA.names if name not in OPTIONAL])
+    try:
+        return _rows(table, ids)
+    except (pa.ArrowException, TypeError, KeyError, AttributeError, ValueError) as error:
+        raise DatasetError(f'{path} holds rows that are not as a shard has them '
+                           f'({" ".join(repr(error).split())[:300]}); write it again') from error
+
+
+def _rows(table: pa.Table, ids: Collection[str] | None) -> list[Row]:
+    """Make rows of a table, or of those of some ids."""
     if ids is not None:
         table = table.filter(pa.compute.is_in(table['id'], pa.array(sorted(ids), pa.string())))
     columns = {item.name: table[item.name].to_pylist() if item.name in table.column_names
@@ -250,8 +281,13 @@ def read_shard(path: Path, ids: Collection[str] | None = None) -> list[Row]:
         shared: dict[bytes, bytes] = {}  # rows about one image: keep its bytes once
         columns[name] = [picture and shared.setdefault(picture['bytes'], picture['bytes'])
                          for picture in columns[name]]
-    columns['extra'] = [json.loads(extra or '{}') for extra in columns['extra']]
-    return [Row(**dict(zip(columns, values))) for values in zip(*columns.values())]
+    columns['extra'] = [parse_json(extra or '{}') for extra in columns['extra']]
+    rows = [Row(**dict(zip(columns, values))) for values in zip(*columns.values())]
+    for row in rows:
+        if not (isinstance(row.image, bytes) and isinstance(row.instruction, str)
+                and isinstance(row.id, str) and isinstance(row.extra, dict)):
+            raise TypeError(f'row {row.id!r} without a picture, or of other types')
+    return rows
 
 
 def read_rows(folder: Path) -> Iterator[Row]:

@@ -27,13 +27,13 @@ Sets of questions about pictures, read as they are released: V*Bench, POPE, MME,
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-import json
 from pathlib import Path
 import re
 from typing import Any, Literal
 
 from ivm_ros.data.shards import DatasetError
 from ivm_ros.evaluate.sources import Source
+from ivm_ros.files import FileError, inside, parse_json, read_json
 
 Kind = Literal['choice', 'yes/no', 'open']
 OPTION = re.compile(r'^\s*\(([A-Z])\)\s*(.+?)\s*$', re.MULTILINE)
@@ -163,7 +163,7 @@ def egothink_items(source: Source) -> Iterator[Item]:
     for path in paths:
         split = path.parent.relative_to(source.root).as_posix()
         try:
-            listed = json.loads(path.read_text(encoding='utf-8'))
+            listed = read_json(path)
             for entry in listed:
                 names = entry['image_path']
                 names = [names] if isinstance(names, str) else names
@@ -197,7 +197,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 def _fields(path: Path, number: int, line: str, names: tuple[str, ...]) -> dict[str, str]:
     """Read a line of JSON that has some fields of text."""
     try:
-        told: Any = json.loads(line)
+        told: Any = parse_json(line)
         return {name: str(told[name]) for name in names}
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f'{path}:{number}: wanted JSON with {", ".join(names)}, got '
@@ -213,5 +213,7 @@ def _yes_no(path: Path, number: int, said: str) -> str:
 
 def _inside(folder: Path, name: str) -> Path | None:
     """Give the path of a picture, or None where its name leads out of the folder."""
-    path = (folder / name).resolve()
-    return path if path.is_relative_to(folder.resolve()) else None
+    try:
+        return inside(folder, name)
+    except FileError:
+        return None

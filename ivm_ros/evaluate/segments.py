@@ -23,7 +23,6 @@ asked, as LISA's own validation does.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby, islice
-import json
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,10 @@ import cv2
 import numpy as np
 
 from ivm_ros.data.coco import Refer
-from ivm_ros.data.labelled import LostPictureError
+from ivm_ros.data.labelled import check_outline, LostPictureError
 from ivm_ros.data.shards import DatasetError, decode_sample, read_rows
 from ivm_ros.evaluate.sources import Source
+from ivm_ros.files import parse_json
 
 PARTITIONS = {'refcoco': ('unc', 'google'), 'refcoco+': ('unc',), 'refcocog': ('umd', 'google')}
 COCO_FOLDERS = ('images/mscoco/images/train2014', 'images/train2014', 'train2014', 'images')
@@ -135,9 +135,9 @@ def _told(path: Path) -> dict[str, Any]:
     data = path.read_bytes()
     try:
         try:
-            told = json.loads(data.decode('utf-8'))
+            told = parse_json(data.decode('utf-8'))
         except UnicodeDecodeError:
-            told = json.loads(data.decode('cp1252'))
+            told = parse_json(data.decode('cp1252'))
         if not told['text'][0].strip() or not isinstance(told['shapes'], list):
             raise TypeError('text or shapes')
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
@@ -161,6 +161,7 @@ def _painted(path: Path, shapes: list[Any], size: tuple[int, int]
             label, points = str(shape['label']).lower(), np.array(shape['points'], np.float64)
             if label == 'flag':  # marks the file, not a place
                 continue
+            check_outline(points.reshape(-1, 2))
             area = np.zeros(size, np.uint8)
             corners = points.reshape(-1, 1, 2).astype(np.int32)
             cv2.fillPoly(area, [corners], (1,))

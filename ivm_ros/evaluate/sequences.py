@@ -15,6 +15,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -81,8 +82,12 @@ def read_video(path: Path, shrink: int = 1) -> Video:
     rows = read_shard(path)
     truths = [Mask(_plane(row.mask, shrink), _plane(row.robot_mask, shrink),
                    float(bool(row.found))) for row in rows]
-    with np.load(motion) as arrays:
-        flow = arrays['flow'].astype(np.float32) / shrink
+    try:
+        with np.load(motion, allow_pickle=False) as arrays:
+            flow = arrays['flow'].astype(np.float32) / shrink
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, BadZipFile) as error:
+        raise DatasetError(f'{motion} is torn ({error}): delete it and run "ivm-sim sequences" '
+                           'again, which makes what is missing') from error
     return Video(rows[0].kind, rows[0].instruction, float(info['rate']),
                  [_small(decode_image(row.image), shrink) for row in rows], truths, flow,
                  int(info['stride']) // shrink)

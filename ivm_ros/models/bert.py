@@ -18,14 +18,17 @@ BERT's encoder from PyTorch's own layers, for the frozen sentence encoder.
 (`docs/results/weights.md`). A test holds that both give the same states.
 """
 
-import json
 from pathlib import Path
 
 from safetensors.torch import load_file
 import torch
 from torch import nn
 
+from ivm_ros.files import read_json
 from ivm_ros.models.mapped import keep
+
+LARGEST = 4096
+"""States' width at most: what a file claims is made before its arrays are looked at."""
 
 PARTS = {
     'attention.output.dense': 'self_attn.out_proj', 'attention.output.LayerNorm': 'norm1',
@@ -43,9 +46,12 @@ class Bert(nn.Module):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        sizes = json.loads((folder / 'config.json').read_text(encoding='utf-8'))
+        sizes = read_json(folder / 'config.json')
         dim, eps, layers = (sizes[name] for name in ('hidden_size', 'layer_norm_eps',
                                                      'num_hidden_layers'))
+        if not (0 < dim <= LARGEST and 0 < layers <= LARGEST // 64
+                and 0 < sizes['intermediate_size'] <= 4 * LARGEST):
+            raise ValueError(f'{folder}: sizes that no BERT has')
         stored = load_file(folder / 'model.safetensors')
         self.words, self.positions, self.types = (
             nn.Embedding.from_pretrained(stored[f'embeddings.{name}_embeddings.weight'])

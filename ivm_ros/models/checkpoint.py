@@ -29,7 +29,7 @@ from safetensors.torch import load_file, save_file
 import torch
 
 from ivm_ros.config import ConfigError, from_dict
-from ivm_ros.files import replace_file
+from ivm_ros.files import read_json, replace_file
 from ivm_ros.models.compact import CompactConfig, CompactNet
 from ivm_ros.models.text import file_hash
 
@@ -94,8 +94,8 @@ def read_checkpoint_info(path: Path) -> dict[str, Any]:
     if not beside.is_file():
         raise CheckpointError(f'{path} has no {beside.name} beside it; copy both files')
     try:
-        info: dict[str, Any] = json.loads(beside.read_text())
-    except ValueError as error:
+        info: dict[str, Any] = read_json(beside)
+    except (OSError, ValueError) as error:
         raise CheckpointError(f'{beside} is not JSON ({error}); copy it again') from error
     if not isinstance(info, dict) or info.get('generator') != 'compact':
         raise CheckpointError(f'{beside}: wanted "generator": "compact", got '

@@ -28,7 +28,7 @@ import re
 import shutil
 from typing import Any
 
-from ivm_ros.files import replace_file
+from ivm_ros.files import read_json, replace_file
 from ivm_ros.models.checkpoint import CheckpointError, load_checkpoint, SHIPPED
 from ivm_ros.models.text import file_hash
 
@@ -179,7 +179,7 @@ def shelf() -> list[Installed]:
 
 def _report(path: Path) -> dict[str, Any]:
     try:
-        report = json.loads(path.read_text())
+        report = read_json(path)
     except (OSError, ValueError):
         return {}
     return report if isinstance(report, dict) else {}

@@ -22,13 +22,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-import json
 from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open, SafetensorError
 import torch
 
+from ivm_ros.files import read_json
 from ivm_ros.models.checkpoint import CheckpointError
 from ivm_ros.models.mapped import keep
 from ivm_ros.models.settings import MaskerConfig
@@ -114,7 +114,7 @@ def load_pretrained(kind: Any, folder: Path, other: tuple[str, ...] = (), **word
         with quiet():
             model, said = kind.from_pretrained(
                 folder, local_files_only=True, output_loading_info=True, use_safetensors=True,
-                ignore_mismatched_sizes=True, **words)
+                ignore_mismatched_sizes=True, trust_remote_code=False, **words)
     except (OSError, ValueError) as error:
         raise WeightsError(f'{folder}: {error}') from error
     differences = {
@@ -138,7 +138,8 @@ def load_processor(folder: Path) -> Any:
 
     try:
         with quiet():
-            return AutoProcessor.from_pretrained(folder, local_files_only=True)
+            return AutoProcessor.from_pretrained(folder, local_files_only=True,
+                                                 trust_remote_code=False)
     except Exception as error:  # its errors share no class
         raise WeightsError(f'{folder}: no processor can be made of the files there '
                            f'({error}); copy or download them again') from error
@@ -169,8 +170,11 @@ def check_files(folder: Path) -> list[Path]:
     wanted = {path.name for path in folder.glob('*.safetensors')}
     for index in folder.glob('*.safetensors.index.json'):
         try:
-            wanted |= {*json.loads(index.read_text())['weight_map'].values()}
-        except (ValueError, KeyError, AttributeError) as error:
+            named = {*read_json(index)['weight_map'].values()}
+            if odd := [name for name in named if name != Path(name).name]:
+                raise ValueError(f'{odd[0]!r} is no name of a file in this folder')
+            wanted |= named
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise WeightsError(f'{index} is no index of weights ({error}); copy it again') from (
                 error)
     if not wanted:

@@ -101,12 +101,18 @@ class TextEncoder:
         from ivm_ros.models.bert import Bert
 
         self.folder = find_text_encoder(folder)
-        self.hash = file_hash(self.folder / 'model.safetensors')
         self.device = torch.device(device)
-        self._tokenizer = Tokenizer.from_file(str(self.folder / 'tokenizer.json'))
+        try:
+            self.hash = file_hash(self.folder / 'model.safetensors')
+            self._tokenizer = Tokenizer.from_file(str(self.folder / 'tokenizer.json'))
+            bert = Bert(self.folder).eval()
+        except Exception as error:  # tokenizers raises bare ones
+            raise TextEncoderError(f'{self.folder}: the sentence encoder is torn or another one '
+                                   f'({type(error).__name__}: {error}); copy it again'
+                                   ) from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
-        self._model = Bert(self.folder).eval().to(self.device, dtype)
+        self._model = bert.to(self.device, dtype)
         self._cache: OrderedDict[str, torch.Tensor] = OrderedDict()
         self._size = cache
         self._store = SentenceStore(

@@ -24,6 +24,7 @@ import numpy as np
 
 from ivm_ros.image import resize
 from ivm_ros.nodes.convert import ConvertError, to_rgb
+from ivm_ros.picture_files import PictureFileError, read_picture
 
 PICTURES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff', '.ppm')
 CACHED = 64
@@ -102,9 +103,10 @@ def _folder(place: Path, size: tuple[int, int], warn: Callable[[str], object]) -
         for file in files:
             image = cache.get(file)
             if image is None:
-                pixels = cv2.imread(str(file), cv2.IMREAD_COLOR)
-                if pixels is None:
-                    warn(f'{file}: OpenCV cannot read it, left out')
+                try:
+                    pixels = read_picture(file)
+                except PictureFileError as error:
+                    warn(f'{error}, left out')
                     continue
                 image = _fit(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), size)
                 if len(cache) < CACHED:

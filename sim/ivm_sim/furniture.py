@@ -34,7 +34,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 
 from ivm_ros.config import check, Doc, Range
-from ivm_ros.files import replace_file
+from ivm_ros.files import inside, replace_file
 from ivm_ros.work import progress_of
 from ivm_sim.meshes import cache_folder, INDEX, Mesh, MeshError, save
 
@@ -43,6 +43,7 @@ LIBRARIES = {'BlendSwap-CC-0': 'CC0-1.0', 'BlendSwap-CC-BY': 'CC-BY-3.0',
              'KatorLegaz': 'CC-BY-3.0', 'Scopia': 'CC-BY-3.0'}
 FREE = ('CC0-1.0',)
 SMALLEST, LARGEST = .05, .17  # m of the longest side, on our table (our choice)
+BIGGEST = 1 << 28  # bytes of a model and its pictures, unpacked
 MOST_PARTS = 10  # colours of an object
 LINE = re.compile(r'(\w+)#(\d+)=(.*)')
 
@@ -111,7 +112,7 @@ def fetch_objects(config: FetchConfig) -> Path:
         for path, entry in entries:
             try:
                 mesh = read_model(path, entry, config.faces)
-            except (ValueError, IndexError, KeyError, OSError) as error:
+            except (ValueError, IndexError, KeyError, OSError, BadZipFile) as error:
                 dropped.append(f'{entry.id} ({error})')
             else:
                 save(folder, mesh)
@@ -167,11 +168,15 @@ def read_model(path: Path, entry: Entry, faces: int) -> Mesh:
     import trimesh
 
     with TemporaryDirectory() as place:
+        model = inside(Path(place), entry.model)
         with ZipFile(path) as archive:
             folder = entry.model.rpartition('/')[0] + '/'
-            archive.extractall(place, [name for name in archive.namelist()
-                                       if name.startswith(folder)])
-        scene = trimesh.load_scene(Path(place) / entry.model, process=False, group_material=True)
+            members = [member for member in archive.infolist()
+                       if member.filename.startswith(folder)]
+            if sum(member.file_size for member in members) > BIGGEST:
+                raise ValueError(f'unpacked it has more than {BIGGEST} bytes')
+            archive.extractall(place, members)
+        scene = trimesh.load_scene(model, process=False, group_material=True)
         parts = [(mesh, colour_of(mesh)) for mesh in scene.geometry.values() if len(mesh.faces)]
     if not parts:
         raise ValueError('it has no surface')

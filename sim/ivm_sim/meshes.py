@@ -15,7 +15,6 @@
 
 from dataclasses import dataclass
 from functools import cache
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from ivm_ros.files import replace_file
+from ivm_ros.files import inside, read_json, replace_file
 from ivm_ros.language.colours import colour_of
 from ivm_ros.language.nouns import NOUNS
 from ivm_sim.parts import mesh as mesh_part, Part
@@ -112,7 +111,7 @@ def load(folder: Path) -> tuple[Mesh, ...]:
         MeshError: It is not there, or torn.
     """
     try:
-        rows = json.loads((folder / INDEX).read_text())['objects']
+        rows = read_json(folder / INDEX)['objects']
         return tuple(_load(folder, row) for row in rows)
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise MeshError(f'{folder} holds no household meshes ({error}); "ivm-sim fetch-objects" '
@@ -120,7 +119,7 @@ def load(folder: Path) -> tuple[Mesh, ...]:
 
 
 def _load(folder: Path, row: dict[str, str]) -> Mesh:
-    with np.load(folder / f'{row["name"]}.npz', allow_pickle=False) as arrays:
+    with np.load(inside(folder, f'{row["name"]}.npz'), allow_pickle=False) as arrays:
         count = len(arrays.files) // 3
         parts = tuple((arrays[f'points_{i}'].astype(float), arrays[f'faces_{i}'],
                        (int(c[0]), int(c[1]), int(c[2])))

@@ -57,7 +57,7 @@ def masks_of(shard: Path, episodes: Sequence[Episode], masker: Masker) -> np.nda
 def _read(path: Path) -> np.ndarray | None:
     """Read kept masks; None where there are none, or torn ones."""
     try:
-        with np.load(path) as kept:
+        with np.load(path, allow_pickle=False) as kept:
             masks: np.ndarray = kept['masks']
     except (FileNotFoundError, BadZipFile, KeyError, ValueError, EOFError):
         return None
