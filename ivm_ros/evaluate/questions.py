@@ -168,7 +168,7 @@ def egothink_items(source: Source) -> Iterator[Item]:
                 names = entry['image_path']
                 names = [names] if isinstance(names, str) else names
                 name = Path(str(names[0])).name if names else 'no picture named'
-                items.append(Item(split, f'{split}/{name}', path.parent / 'images' / name,
+                items.append(Item(split, f'{split}/{name}', _inside(path.parent / 'images', name),
                                   str(entry['question']), str(entry['question']),
                                   str(entry['answer']), 'open'))
         except (ValueError, KeyError, TypeError) as error:
