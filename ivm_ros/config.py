@@ -150,24 +150,41 @@ def nearest(word: str, known: Iterable[str]) -> str:
 Config = TypeVar('Config')
 
 
-def from_dict(cls: type[Config], values: dict[str, Any]) -> Config:
-    """Build a config from the values that differ from its defaults; unknown keys are refused."""
+def from_dict(cls: type[Config], values: Any) -> Config:
+    """
+    Build a config from the values that differ from its defaults.
+
+    Raises:
+        ConfigError: No dictionary, an unknown key, a value that is refused, or one is missing.
+    """
+    if not isinstance(values, dict):
+        raise ConfigError(f'{cls.__name__}: wanted a mapping of settings, got '
+                          f'{type(values).__name__}')
     known = {option.name: option for option in options(cls)}
     for key in values:
         if key not in known:
-            raise ConfigError(f'{cls.__name__} has no setting {key!r}{nearest(key, known)}')
+            raise ConfigError(f'{cls.__name__} has no setting {key!r}{nearest(str(key), known)}')
+    for name, option in known.items():
+        if option.default is MISSING and name not in values:
+            raise ConfigError(f'{cls.__name__}: wanted the setting {name!r}, got none')
     return cls(**{key: tuple(value) if isinstance(value, list) else value
                   for key, value in values.items()})
 
 
 def load_yaml(cls: type[Config], path: str | Path) -> Config:
-    """Read a config from a YAML file that holds only what differs from the defaults."""
+    """
+    Read a config from a YAML file that holds only what differs from the defaults.
+
+    Raises:
+        ConfigError: It is no YAML in UTF-8, or as `from_dict` says.
+    """
     import yaml
 
     try:
-        values = yaml.safe_load(Path(path).read_text()) or {}
-    except yaml.YAMLError as error:
+        values = yaml.safe_load(Path(path).read_text(encoding='utf-8')) or {}
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise ConfigError(f'{path} is not YAML: {error}') from error
-    if not isinstance(values, dict):
-        raise ConfigError(f'{path}: wanted a mapping of settings, got {type(values).__name__}')
-    return from_dict(cls, values)
+    try:
+        return from_dict(cls, values)
+    except ConfigError as error:
+        raise ConfigError(f'{path}: {error}') from error

@@ -98,8 +98,17 @@ def to_rgb(message: Any, remark: Callable[[str], None] = nothing) -> np.ndarray:
     Raises:
         ConvertError: Nothing readable; says what was wanted, what came and what to do.
     """
-    if hasattr(message, 'format'):
-        return _decode(message)
+    try:
+        return _decode(message) if hasattr(message, 'format') else _read(message, remark)
+    except ConvertError:
+        raise
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        # A bag brings definitions of its messages along, and they may be anything.
+        raise ConvertError(f'a message that is not as sensor_msgs has it ({error})') from error
+
+
+def _read(message: Any, remark: Callable[[str], None]) -> np.ndarray:
+    """Read an Image."""
     layout = LAYOUTS.get(message.encoding)
     if layout is None:
         raise ConvertError(unknown(message.encoding))

@@ -108,8 +108,9 @@ def _opened(path: Path) -> Iterator[AnyReader]:
             yield bag
     except DatasetError:
         raise
-    except (AnyReaderError, OSError, ValueError, KeyError, TypeError, IndexError, AssertionError,
-            RuntimeError, EOFError, struct.error) as error:
+    except (AnyReaderError, OSError, ValueError, LookupError, TypeError, AttributeError,
+            AssertionError, ArithmeticError, RuntimeError, EOFError, MemoryError, SyntaxError,
+            struct.error) as error:
         raise _broken(path, error) from error
     except Exception as error:
         # Errors of the libraries below rosbags have no base class of their own.

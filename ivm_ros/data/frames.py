@@ -88,16 +88,18 @@ def picture_of(message: Any) -> bytes:
     """
     if isinstance(message, bytes):
         return _from_file(message)
-    if hasattr(message, 'format'):
-        if 'compressedDepth' in message.format:
-            raise PictureError('wanted a picture, got depth; use the plain image topic')
-        return _from_file(bytes(message.data))
-    if message.height * message.width > MOST:
-        raise PictureError(f'{message.width} x {message.height} pixels are more than {MOST}')
     try:
+        if hasattr(message, 'format'):
+            if 'compressedDepth' in message.format:
+                raise PictureError('wanted a picture, got depth; use the plain image topic')
+            return _from_file(bytes(message.data))
+        if message.height * message.width > MOST:
+            raise PictureError(f'{message.width} x {message.height} pixels are more than {MOST}')
         return _fitted(to_rgb(message))
     except ConvertError as error:
         raise PictureError(str(error)) from error
+    except (AttributeError, TypeError) as error:  # a bag brings its own definitions along
+        raise PictureError(f'a message that is not as sensor_msgs has it ({error})') from error
 
 
 def _from_file(data: bytes) -> bytes:

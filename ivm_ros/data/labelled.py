@@ -153,11 +153,27 @@ def check_outline(points: np.ndarray) -> None:
         raise MaskError('an outline with coordinates that are no numbers, or far too large')
 
 
+def item_of(collection: Collection, index: int) -> Labelled:
+    """
+    Read one picture of somebody's labels, whatever their file holds.
+
+    Raises:
+        DatasetError: Its files are missing or broken.
+    """
+    try:
+        return collection[index]
+    except DatasetError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        raise DatasetError(f'picture {index}: a label is not as its format has it ({error!r})'
+                           ) from error
+
+
 def rows_of(items: Iterable[int], collection: Collection, split: str
             ) -> Iterator[tuple[int, list[Row]]]:
     """Turn pictures into rows, one a sentence; pictures become small enough to train on."""
     for index in items:
-        item = collection[index]
+        item = item_of(collection, index)
         image, shape = _small(item)
         rows, number = [], 0
         for label in item.labels:

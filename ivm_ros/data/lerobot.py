@@ -59,13 +59,18 @@ class LeRobot:
         tasks = _tasks(self.path)
         for file in self._files:
             for row in self._rows(file):
-                # Float32 seconds: 0.7 is not to come before 0.7.
-                stamp = round(row['timestamp'] * 1e4) * 100_000
-                place = int(row['episode_index']), stamp
+                try:
+                    # Float32 seconds: 0.7 is not to come before 0.7.
+                    stamp = round(row['timestamp'] * 1e4) * 100_000
+                    place, task = (int(row['episode_index']), stamp), tasks.get(row['task_index'])
+                    picture = row[self._image]
+                except (LookupError, TypeError, ValueError, OverflowError) as error:
+                    raise DatasetError(f'{file}: wanted {", ".join(COLUMNS)} and {self._image} in '
+                                       f'each row ({error!r}); copy it again') from error
                 if after is not None and place <= after:
                     continue
-                said = instruction_of(tasks.get(row['task_index']) or self._text, str(self.path))
-                yield Frame(*place, said, self._bytes(row[self._image]))
+                said = instruction_of(task or self._text, str(self.path))
+                yield Frame(*place, said, self._bytes(picture))
 
     def _rows(self, file: Path) -> Iterator[dict[str, Any]]:
         try:
@@ -73,7 +78,8 @@ class LeRobot:
             with pq.ParquetFile(file, memory_map=True, pre_buffer=False) as table:
                 for batch in table.iter_batches(BATCH, columns=[*COLUMNS, self._image]):
                     yield from batch.to_pylist()
-        except (pa.ArrowException, OSError, KeyError) as error:
+        except (pa.ArrowException, OSError, LookupError, TypeError, ValueError, OverflowError,
+                MemoryError) as error:
             raise DatasetError(f'{file} is torn or no file of a LeRobot dataset '
                                f'({" ".join(str(error).split())}); copy it again') from error
 
@@ -132,6 +138,7 @@ def _tasks(path: Path) -> dict[int, str]:
     try:
         rows = pq.read_table(file).to_pylist()
         return {row.pop('task_index'): str(next(iter(row.values()))) for row in rows}
-    except (pa.ArrowException, OSError, KeyError, StopIteration) as error:
+    except (pa.ArrowException, OSError, LookupError, TypeError, ValueError, StopIteration,
+            OverflowError, MemoryError) as error:
         raise DatasetError(f'{file}: wanted task_index and the sentence of each task '
                            f'({" ".join(str(error).split())})') from error

@@ -155,9 +155,7 @@ def picture_of(folder: Path, mask: Path) -> Path:
 def _colours_of(path: Path) -> dict[int, str]:
     """Read the names of colours, in the order of their lines; empty without the file."""
     names: dict[int, str] = {}
-    if not path.is_file():
-        return names
-    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
+    for number, line in enumerate(_lines(path), 1):
         if not line.strip() or line.startswith('#'):
             continue
         try:
@@ -171,11 +169,19 @@ def _colours_of(path: Path) -> dict[int, str]:
     return names
 
 
+def _lines(path: Path) -> list[str]:
+    """Read the lines of a table of names; none without the file."""
+    if not path.is_file():
+        return []
+    try:
+        return path.read_text(encoding='utf-8').splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f'{path} is no text in UTF-8 ({error})') from error
+
+
 def _numbers_of(path: Path) -> dict[int, str]:
     """Read the names of classes by number; empty without the file."""
-    if not path.is_file():
-        return {}
-    names = path.read_text(encoding='utf-8').splitlines()
+    names = _lines(path)
     if names and names[0].strip() == '__ignore__':  # labels.txt, which counts from -1
         names = names[1:]
     return {number: name.strip() for number, name in enumerate(names) if name.strip()}

@@ -251,7 +251,9 @@ def open_table(path: Path, columns: Sequence[str], only: bool = False) -> pa.Tab
             if missing:
                 raise DatasetError(f'{path} lacks the columns {", ".join(missing)}')
             return file.read(columns=list(columns) if only else None)
-    except (pa.ArrowInvalid, OSError) as error:
+    except DatasetError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         raise DatasetError(f'{path} is torn or not Parquet ({error}); delete it and run the '
                            'writer again, which makes only what is missing') from error
 

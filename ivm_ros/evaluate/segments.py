@@ -30,7 +30,7 @@ import cv2
 import numpy as np
 
 from ivm_ros.data.coco import Refer
-from ivm_ros.data.labelled import check_outline, LostPictureError
+from ivm_ros.data.labelled import check_outline, item_of, LostPictureError
 from ivm_ros.data.shards import DatasetError, decode_sample, read_rows
 from ivm_ros.evaluate.sources import Source
 from ivm_ros.files import parse_json
@@ -86,7 +86,7 @@ def refer_cases(dataset: str, source: Source) -> Iterator[Case]:
         part = whole.only(split)
         for index in range(min(len(part), source.items or len(part))):
             try:
-                item = part[index]
+                item = item_of(part, index)
             except LostPictureError as error:
                 source.lose(part.name_of(index), str(error))
                 continue
