@@ -27,6 +27,10 @@ MOST_LABELS = 1 << 31
 """Bytes of JSON with other people's labels: those of LVIS are 1.1 GB."""
 
 
+MALFORMED = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
+"""What looking through a document raises that is of another shape than it should be."""
+
+
 class FileError(ValueError):
     """A file is too large or not what it should be, or a name leads out of its folder."""
 

@@ -30,7 +30,7 @@ import pytest
 from ivm_ros.cli import main
 from ivm_ros.client import IvmClient
 from ivm_ros.data.coco import Coco, mask_of
-from ivm_ros.data.compose import CompositeConfig, compose
+from ivm_ros.data.compose import compose, CompositeConfig
 from ivm_ros.data.cutouts import cut, read_cutouts
 from ivm_ros.data.frames import picture_of, PictureError
 from ivm_ros.data.ivm_mix import IvmMix

@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ivm_ros.audit.sample import Census, Item
-from ivm_ros.files import read_json
+from ivm_ros.files import MALFORMED, read_json
 
 VERDICTS = ('good', 'usable', 'wrong')
 FORMAT = 'ivm audit verdicts 1'
@@ -71,7 +71,7 @@ def read_review(path: Path) -> Review:
         review = Review(path, str(told['reviewer']).strip(), str(told['dataset']),
                         str(told['sample']), tuple(map(str, told['items'])),
                         {str(name): str(said) for name, said in told['verdicts'].items()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except MALFORMED as error:
         if isinstance(error, VerdictError):
             raise
         raise VerdictError(f'{path} is no file that the audit page saved ({error!r})') from error

@@ -32,7 +32,7 @@ from typing_extensions import Self
 from ivm_ros.data.labelled import (
     asked, check_outline, check_sides, Label, Labelled, picture_inside)
 from ivm_ros.data.shards import DatasetError, MaskError
-from ivm_ros.files import MOST_LABELS, read_json
+from ivm_ros.files import MALFORMED, MOST_LABELS, read_json
 
 
 class _Plain(pickle.Unpickler):
@@ -132,7 +132,7 @@ class Refer:
             for ref in self._listed:
                 ref['split'], ref['sentences'][0]['sent'], self._images[ref['image_id']]
                 self._annotations[ref['ann_id']]
-        except (ValueError, KeyError, IndexError, TypeError) as error:
+        except MALFORMED as error:
             raise DatasetError(f'{refs}: {error}' if isinstance(error, DatasetError) else
                                f'{refs} is no list of refs on {instances} ({error!r})') from error
         self._choose(split)
@@ -255,7 +255,7 @@ def _read(path: Path) -> tuple[dict[int, dict[str, Any]], dict[int, str],
         for annotation in told['annotations']:
             annotation['segmentation'], annotation['id'], names[annotation['category_id']]
             of_image[annotation['image_id']].append(annotation)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except MALFORMED as error:
         raise DatasetError(f'{path} is no COCO instance file ({error!r})') from error
     return images, names, of_image
 

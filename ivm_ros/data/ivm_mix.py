@@ -28,7 +28,7 @@ import numpy as np
 
 from ivm_ros.data.labelled import Label, Labelled
 from ivm_ros.data.shards import DatasetError
-from ivm_ros.files import FileError, inside, parse_json
+from ivm_ros.files import FileError, inside, MALFORMED, parse_json
 from ivm_ros.picture_files import PictureFileError, read_picture
 
 BRIGHTER = 1.5
@@ -107,6 +107,6 @@ def _item(path: Path, number: int, line: str) -> dict[str, Any]:
         if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
             raise ValueError('instruction is empty')
         return {**item, 'uuid': item['uuid'], 'instruction': texts}
-    except (ValueError, KeyError, TypeError) as error:
+    except MALFORMED as error:
         raise DatasetError(f'{path}, line {number}: wanted {{"uuid": .., "instruction": [..]}} '
                            f'({error!r})') from error

@@ -29,7 +29,7 @@ import numpy as np
 from ivm_ros.data.labelled import asked, Label, Labelled
 from ivm_ros.data.png_masks import plain_mask
 from ivm_ros.data.shards import DatasetError, MaskError
-from ivm_ros.files import FileError, inside, MOST_LABELS, read_json
+from ivm_ros.files import FileError, inside, MALFORMED, MOST_LABELS, read_json
 
 REGION = re.compile(r'task-(\d+)-annotation-(\d+)-by-([^-]*)-(.+)-(\d+)\.png')
 UPLOADED = re.compile(r'[0-9a-f]{8}-(?=.)')  # what uploading puts before a name
@@ -133,6 +133,6 @@ def _read(path: Path) -> dict[int, dict[str, Any]]:
             for annotation in task['annotations']:
                 iter(annotation['result'])
         return {int(task['id']): task for task in tasks}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except MALFORMED as error:
         raise DatasetError(f'{path} is no JSON export of Label Studio ({error!r}); "JSON-MIN" '
                            'lacks what is needed') from error

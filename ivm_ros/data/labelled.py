@@ -23,7 +23,7 @@ import numpy as np
 
 from ivm_ros.data.shards import (
     DatasetError, decode_image, encode_image, encode_mask, MaskError, Row)
-from ivm_ros.files import FileError, inside
+from ivm_ros.files import FileError, inside, MALFORMED
 from ivm_ros.language.words import plural_of
 from ivm_ros.picture_files import MOST
 
@@ -164,7 +164,7 @@ def item_of(collection: Collection, index: int) -> Labelled:
         return collection[index]
     except DatasetError:
         raise
-    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise DatasetError(f'picture {index}: a label is not as its format has it ({error!r})'
                            ) from error
 

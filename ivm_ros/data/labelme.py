@@ -29,7 +29,7 @@ from PIL import Image, ImageDraw
 
 from ivm_ros.data.labelled import asked, check_outline, Label, Labelled, picture_inside
 from ivm_ros.data.shards import DatasetError, MaskError
-from ivm_ros.files import MOST_LABELS, read_json
+from ivm_ros.files import MALFORMED, MOST_LABELS, read_json
 from ivm_ros.picture_files import header_of
 
 POINTS = {'polygon': 3, 'rectangle': 2, 'circle': 2, 'oriented_rectangle': 4, 'mask': 2}
@@ -165,6 +165,6 @@ def _read(path: Path) -> dict[str, Any]:
         told['imagePath']
         for item in told['shapes']:
             item['label'], item['points']
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except MALFORMED as error:
         raise DatasetError(f'{path} is no file of labelme ({error!r})') from error
     return told

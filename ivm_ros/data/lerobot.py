@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from ivm_ros.data.frames import Frame, instruction_of
 from ivm_ros.data.shards import DatasetError
-from ivm_ros.files import FileError, inside, read_json
+from ivm_ros.files import FileError, inside, MALFORMED, read_json
 
 BATCH = 16  # rows with pictures that are in memory at once
 BIGGEST = 1 << 26  # bytes of a picture's file
@@ -114,7 +114,7 @@ def _feature(path: Path, wanted: str) -> str:
         info = read_json(path / 'meta' / 'info.json')
         version, features = str(info['codebase_version']), dict(info['features'])
         kinds = {name: feature['dtype'] for name, feature in features.items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except MALFORMED as error:
         raise DatasetError(f'{path}/meta/info.json is not that of LeRobot ({error!r})') from error
     if not version.startswith('v3'):
         raise DatasetError(f'{path}: wanted a LeRobot dataset of format v3, got {version}; '

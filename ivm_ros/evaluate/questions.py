@@ -33,7 +33,7 @@ from typing import Any, Literal
 
 from ivm_ros.data.shards import DatasetError
 from ivm_ros.evaluate.sources import Source
-from ivm_ros.files import FileError, inside, parse_json, read_json
+from ivm_ros.files import FileError, inside, MALFORMED, parse_json, read_json
 
 Kind = Literal['choice', 'yes/no', 'open']
 OPTION = re.compile(r'^\s*\(([A-Z])\)\s*(.+?)\s*$', re.MULTILINE)
@@ -171,7 +171,7 @@ def egothink_items(source: Source) -> Iterator[Item]:
                 items.append(Item(split, f'{split}/{name}', _inside(path.parent / 'images', name),
                                   str(entry['question']), str(entry['question']),
                                   str(entry['answer']), 'open'))
-        except (ValueError, KeyError, TypeError) as error:
+        except MALFORMED as error:
             raise DatasetError(f'{path} is no file of EgoThink: wanted a list of objects with '
                                f'image_path, question, answer ({error!r})') from error
     yield from _of_splits(source, items)
@@ -199,7 +199,7 @@ def _fields(path: Path, number: int, line: str, names: tuple[str, ...]) -> dict[
     try:
         told: Any = parse_json(line)
         return {name: str(told[name]) for name in names}
-    except (ValueError, KeyError, TypeError) as error:
+    except MALFORMED as error:
         raise DatasetError(f'{path}:{number}: wanted JSON with {", ".join(names)}, got '
                            f'{line[:80]!r} ({error!r})') from error
 

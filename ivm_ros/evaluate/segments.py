@@ -33,7 +33,7 @@ from ivm_ros.data.coco import Refer
 from ivm_ros.data.labelled import check_outline, item_of, LostPictureError
 from ivm_ros.data.shards import DatasetError, decode_sample, read_rows
 from ivm_ros.evaluate.sources import Source
-from ivm_ros.files import parse_json
+from ivm_ros.files import MALFORMED, parse_json
 
 PARTITIONS = {'refcoco': ('unc', 'google'), 'refcoco+': ('unc',), 'refcocog': ('umd', 'google')}
 COCO_FOLDERS = ('images/mscoco/images/train2014', 'images/train2014', 'train2014', 'images')
@@ -140,7 +140,7 @@ def _told(path: Path) -> dict[str, Any]:
             told = parse_json(data.decode('cp1252'))
         if not told['text'][0].strip() or not isinstance(told['shapes'], list):
             raise TypeError('text or shapes')
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except MALFORMED as error:
         raise DatasetError(f'{path} is no file of ReasonSeg: wanted "text", a list of sentences, '
                            f'and "shapes" ({error!r})') from error
     found: dict[str, Any] = told
