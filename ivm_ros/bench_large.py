@@ -33,7 +33,6 @@ import time
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 import torch
 
@@ -41,6 +40,7 @@ from ivm_ros.bench_models import picture
 from ivm_ros.files import replace_file
 from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.models.registry import module_of
+from ivm_ros.terminal import PlainConsole
 from ivm_ros.version import commit, versions
 
 WARM_UP = 2
@@ -137,4 +137,4 @@ def _show(report: dict[str, Any]) -> None:
                           f'{report[name]:.0f}')
     if report['trouble']:
         table.add_row('memory was full', report['trouble'])
-    Console().print(table)
+    PlainConsole().print(table)

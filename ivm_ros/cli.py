@@ -26,10 +26,10 @@ from pathlib import Path
 import sys
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ivm_ros.config import nearest
+from ivm_ros.terminal import marked, printable
 from ivm_ros.version import versions
 
 OURS = ('ivm_ros', 'ivm_sim')
@@ -178,12 +178,12 @@ def _run(name: str, words: list[str]) -> int:
             raise  # not a message to the user but a bug
         return _fail(' '.join(str(error).split()))
     if isinstance(result, Path):
-        print(f'wrote {result}')
+        print(f'wrote {printable(result)}')
     return result if isinstance(result, int) else 0
 
 
 def _fail(message: str) -> int:
-    Console(stderr=True).print(f'[bold red]error:[/] {escape(message)}', soft_wrap=True,
+    Console(stderr=True).print(marked('error:', 'bold red', message), soft_wrap=True,
                                highlight=False)
     return 2
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from rich.console import Console
 from rich.table import Table
 from typing_extensions import Doc
 import tyro
@@ -26,6 +25,7 @@ from ivm_ros.config import ConfigError, nearest
 from ivm_ros.models.pretrained import find_part, Part, WeightsError
 from ivm_ros.models.registry import module_of, parts_of
 from ivm_ros.models.settings import GENERATORS
+from ivm_ros.terminal import PlainConsole
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def download(config: DownloadConfig) -> int:
     parts = parts_of(config.name)
     if not parts:
         raise ConfigError(f'the weights of {config.name} come with the package; nothing to fetch')
-    console = Console()
+    console = PlainConsole()
     if config.tiny:
         if config.out is None:
             raise ConfigError('--tiny: wanted --out FOLDER for the random weights')
@@ -110,7 +110,7 @@ def _list() -> None:
                           'yes' if _is_here(name, key, part) else 'no')
         if not parts_of(name):
             table.add_row(name, 'come with the package', '', 'Apache-2.0', 'yes')
-    Console().print(table)
+    PlainConsole().print(table)
 
 
 def _is_here(generator: str, name: str, part: Part) -> bool:

@@ -23,10 +23,10 @@ import subprocess
 import sys
 from typing import Annotated, Any
 
-from rich.console import Console
 from rich.table import Table
 from typing_extensions import Doc
 
+from ivm_ros.terminal import PlainConsole
 from ivm_ros.version import commit, versions
 
 Facts = dict[str, Any]
@@ -153,7 +153,7 @@ def _show(facts: dict[str, Facts]) -> None:
             style = 'red' if name == 'error' else ''
             table.add_row('' if number else section, name, text, style=style)
         table.add_row()
-    Console().print(table, markup=False, highlight=False)
+    PlainConsole().print(table, markup=False, highlight=False)
 
 
 def brief(values: Facts) -> str:

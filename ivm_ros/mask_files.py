@@ -33,6 +33,7 @@ from ivm_ros.image import ImageError, place
 from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.picture_files import decode, PictureFileError
 from ivm_ros.sample import Mask
+from ivm_ros.terminal import marked, PlainConsole
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
 GREY = (128, 128, 128)
@@ -191,12 +192,12 @@ def _show(results: Sequence[Result], sentence: str, config: MaskConfig) -> None:
         column.justify = 'right'
     for result in results:
         if result.error:
-            table.add_row(result.path.name, f'[red]failed[/]: {result.error}', '', '', '')
+            table.add_row(result.path.name, marked('failed:', 'red', result.error), '', '', '')
         else:
             table.add_row(result.path.name, result.outcome, f'{result.found:.2f}',
                           f'{result.share:.1%}', f'{result.ms:.0f}')
-    console = Console()
+    console = PlainConsole()
     console.print(table)
     done = sum(result.outcome == 'masked' for result in results)
     console.print(f'{done} of {len(results)} masked, method {config.deploy.method}; pictures in '
-                  f'{config.out}', markup=False, highlight=False, soft_wrap=True)
+                  f'{config.out}', highlight=False, soft_wrap=True)

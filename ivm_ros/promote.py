@@ -27,7 +27,6 @@ import sys
 from typing import Annotated, Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 import tyro
 
@@ -37,6 +36,7 @@ from ivm_ros.evaluate.grounding import bootstrap, images_of, Score, score_images
 from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.models.checkpoint import read_checkpoint_info
 from ivm_ros.models.installed import choose, current_name, install, NONE, shelf, weights_path
+from ivm_ros.terminal import PlainConsole, printable
 from ivm_ros.version import commit, versions
 
 Figures = dict[str, Any]
@@ -204,8 +204,8 @@ def print_comparison(report: Figures) -> None:
                 table.add_row(f'{folder}: {what}', f'{row[name]["current"]:.3f}',
                               f'{row[name]["candidate"]:.3f}', f'{row[name]["difference"]:+.4f}',
                               f'{low:+.4f} to {high:+.4f}', str(row['n']), str(row['images']))
-    Console().print(table)
-    print(f'verdict: {report["verdict"]}')
+    PlainConsole().print(table)
+    print(f'verdict: {printable(report["verdict"])}')
 
 
 def _print_shelf() -> None:
@@ -218,4 +218,4 @@ def _print_shelf() -> None:
         told = str(report.get('verdict', '')) + (' (forced)' if report.get('forced') else '')
         table.add_row('*' if item.current else '', item.name, str(report.get('promoted', '')),
                       str(report.get('candidate', ''))[:12], told)
-    Console().print(table)
+    PlainConsole().print(table)

@@ -35,9 +35,9 @@ class WorkError(RuntimeError):
 
 def progress_of(unit: str) -> Progress:
     """Give a progress bar on stderr that counts in some unit."""
-    return Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
-                    TextColumn(unit), TimeElapsedColumn(), TimeRemainingColumn(),
-                    console=Console(stderr=True))
+    return Progress(TextColumn('{task.description}', markup=False), BarColumn(),
+                    MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn(),
+                    TimeRemainingColumn(), console=Console(stderr=True))
 
 
 def in_processes(call: Callable[..., Made], jobs: Sequence[tuple[Any, ...]], workers: int

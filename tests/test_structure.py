@@ -29,7 +29,7 @@ PYTHON = sorted({ROOT / 'setup.py', *(
     path for folder in ('ivm_ros', 'sim', 'launch', 'tests', 'scripts')
     for path in (ROOT / folder).rglob('*.py'))})
 
-GROUND = {'config', 'files', 'picture_files', 'sample', 'version'}
+GROUND = {'config', 'files', 'picture_files', 'sample', 'terminal', 'version'}
 PROGRAMS = {'bench', 'bench_cameras', 'bench_cost', 'bench_flops', 'bench_large',
             'bench_models', 'bench_node', 'bench_soak', 'cli', 'download', 'export', 'info',
             'mask_files', 'promote'}
@@ -40,6 +40,7 @@ MAY_IMPORT = {
     'chat': GROUND | {'chat_server'},
     'client': GROUND | {'chat', 'image', 'deploy', 'masker'},
     'picture_files': set(),
+    'terminal': set(),
     'pixel_formats': {'picture_files'},
     'files': set(),
     'processes': set(),
@@ -71,7 +72,7 @@ MAY_IMPORT = {
 MAY_IMPORT.update(dict.fromkeys(PROGRAMS, {*MAY_IMPORT, *PROGRAMS} - {'nodes'}))
 SIM_MAY_IMPORT = ('config', 'data', 'deploy', 'draw', 'files', 'image', 'language', 'masker',
                   'models.checkpoint', 'models.installed', 'models.text', 'processes', 'ray_work',
-                  'sample', 'version', 'work')
+                  'sample', 'terminal', 'version', 'work')
 SIM_NODES_MAY_IMPORT = ('nodes.convert', 'nodes.params')
 ROS = {'ament_index_python', 'builtin_interfaces', 'cv_bridge', 'diagnostic_msgs', 'geometry_msgs',
        'launch', 'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'sensor_msgs',

@@ -43,6 +43,7 @@ from ivm_ros.data.shards import (
 from ivm_ros.data.writer import begin
 from ivm_ros.masker import MaskerConfig
 from ivm_ros.models.installed import weights_path
+from ivm_ros.terminal import printable
 from ivm_ros.work import in_processes, progress_of
 
 REWRITTEN = re.compile(r'.*w\d+')
@@ -108,7 +109,7 @@ def annotate(config: AnnotateConfig) -> Path:
     left = sum(counts[path] for path in missing)
     with progress_of('rows') as progress:
         total = sum(counts.values())
-        task = progress.add_task(str(out), total=total, completed=total - left)
+        task = progress.add_task(printable(out), total=total, completed=total - left)
         for rows in _each(config, missing):
             progress.advance(task, rows)
     write_info(out, {**info, **_count(out, paths), 'annotated': settings,

@@ -20,12 +20,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ivm_ros.audit.sample import Census, Item
 from ivm_ros.files import MALFORMED, read_json
+from ivm_ros.terminal import PlainConsole
 
 VERDICTS = ('good', 'usable', 'wrong')
 FORMAT = 'ivm audit verdicts 1'
@@ -194,7 +194,7 @@ def _shares(counts: Counter[str]) -> dict[str, Any]:
 
 def print_figures(figures: dict[str, Any]) -> None:
     """Print shares and agreement."""
-    console = Console()
+    console = PlainConsole()
     console.print('Shares of labels, with 95 % Wilson intervals')
     for source, told in figures['sources'].items():
         table = Table(title=Text(f'{source}, {told["rows"]} labels'), title_justify='left')

@@ -39,6 +39,7 @@ from ivm_ros.data.frames import (
 from ivm_ros.data.lerobot import is_lerobot, LeRobot
 from ivm_ros.data.shards import DatasetError, read_shard, Row, write_info, write_shard
 from ivm_ros.files import replace_file
+from ivm_ros.terminal import printable
 from ivm_ros.version import versions
 from ivm_ros.work import in_processes, progress_of
 
@@ -115,7 +116,7 @@ def import_episodes(config: EpisodesConfig) -> Path:
     _keep_plan(folder, config)
     jobs = [(config, bag) for bag in config.bags]
     with progress_of('recordings') as progress:
-        task = progress.add_task(str(folder), total=len(jobs))
+        task = progress.add_task(printable(folder), total=len(jobs))
         made = in_processes(import_one, jobs, config.workers) if (
             config.workers > 1 and len(jobs) > 1) else (import_one(*job) for job in jobs)
         for _ in made:
@@ -220,7 +221,8 @@ def _check_counts(bag: str, place: Place) -> None:
             f'no instruction came before any of {counts["unasked"]} pictures; give the sentence '
             'with --text' if counts['unasked'] else 'it holds no picture'))
     if counts['unreadable']:
-        print(f'{bag}: {counts["unreadable"]} pictures left out, the first as {place.reason}',
+        print(f'{printable(bag)}: {counts["unreadable"]} pictures left out, the first as '
+              f'{printable(place.reason)}',
               file=sys.stderr)
 
 

@@ -33,6 +33,7 @@ import pyarrow.parquet as pq
 
 from ivm_ros.data.shards import DatasetError, Row, shard_paths, write_info, write_shard
 from ivm_ros.files import replace_file
+from ivm_ros.terminal import printable
 from ivm_ros.work import in_processes, progress_of
 
 PLAN = 'plan.json'
@@ -87,7 +88,7 @@ def write_scenes(plan: Plan, program: str, more: Callable[[], dict[str, Any]] = 
     missing = [shard for shard in range(count) if not _finished(plan, shard)]
     with progress_of('scenes') as progress:
         done = plan.scenes - sum(len(_scenes(plan, shard)) for shard in missing)
-        task = progress.add_task(str(folder), total=plan.scenes, completed=done)
+        task = progress.add_task(printable(folder), total=plan.scenes, completed=done)
         for scenes in _each(plan, missing):
             progress.advance(task, scenes)
     info = {**plan.settings, 'scenes': plan.scenes, 'seed': plan.seed,

@@ -31,6 +31,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from sklearn.metrics import roc_auc_score
 
@@ -44,6 +45,7 @@ from ivm_ros.files import replace_file
 from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.models.checkpoint import read_checkpoint_info, write_checkpoint_info
 from ivm_ros.sample import Mask, Sample
+from ivm_ros.terminal import printable
 from ivm_ros.version import commit, versions
 
 Reference = Callable[[np.ndarray, str], Mask]
@@ -201,7 +203,8 @@ def measure(config: GroundingConfig, masker: Masker, failures: Failures | None =
     folder = Path(config.data)
     made = read_info(folder)
     started, scores = time.monotonic(), []
-    images = track(images_of(folder, config.images), folder.name, console=Console(stderr=True))
+    images = track(images_of(folder, config.images), escape(printable(folder.name)),
+                   console=Console(stderr=True))
     for sample, mask, score in score_images(images, masker):
         scores.append(score)
         if failures is not None:

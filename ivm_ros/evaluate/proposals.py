@@ -26,7 +26,6 @@ import shlex
 import sys
 from typing import Annotated, Any
 
-from rich.console import Console
 from rich.table import Table
 import torch
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
@@ -40,6 +39,7 @@ from ivm_ros.models.compact import at_least_one, CompactNet, paint
 from ivm_ros.models.outlines import draw
 from ivm_ros.models.pixels import normalise
 from ivm_ros.models.text import TextEncoder
+from ivm_ros.terminal import PlainConsole
 from ivm_ros.version import commit
 
 AREAS = (0, 160, 400, 1000, 1 << 30)  # pixels of the canvas; bounds of the rows of the table
@@ -133,4 +133,4 @@ def _print(figures: dict[str, Any]) -> None:
         name = 'all' if 'by_area' in row else f'{low} to {high}' if high else f'from {low}'
         table.add_row(name, str(row['n']), *('-' if row[key] is None else f'{row[key]:.3f}'
                                              for key in ('chosen', 'best', 'wrong', 'missed')))
-    Console().print(table)
+    PlainConsole().print(table)

@@ -15,8 +15,9 @@
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+
+from ivm_ros.terminal import PlainConsole
 
 
 def print_grounding(figures: dict[str, Any]) -> None:
@@ -30,7 +31,7 @@ def print_grounding(figures: dict[str, Any]) -> None:
         table.add_row(f'  {kind}', *_cells(row))
     for name, row in figures['references'].items():
         table.add_row(f'reference: {name}', *_cells(row), style='dim')
-    console = Console()
+    console = PlainConsole()
     console.print(table)
     target = figures['target']
     console.print(f'cumulative IoU {_number(target["ciou"])}   boxes right '

@@ -16,10 +16,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from ivm_ros.evaluate.asking import RAW
+from ivm_ros.terminal import marked, PlainConsole, printable
 
 LISTED = 10  # lines of what is missing that the terminal shows
 
@@ -82,7 +82,7 @@ def _beside(figures: dict[str, Any]) -> list[list[str]]:
 
 def print_tables(tables: Sequence[dict[str, Any]], figures: dict[str, Any]) -> None:
     """Print the tables, and what could not be used."""
-    console = Console()
+    console = PlainConsole()
     for table in tables:
         shown = Table(title=table['title'], title_justify='left')
         for number, name in enumerate(table['head']):
@@ -96,9 +96,9 @@ def print_tables(tables: Sequence[dict[str, Any]], figures: dict[str, Any]) -> N
     for name, entries in (('could not be used', figures['lost']),
                           ('without an answer', figures.get('failed', []))):
         if entries:
-            console.print(f'[bold yellow]{len(entries)} {name}[/] (all in the JSON):')
+            console.print(marked(f'{len(entries)} {name}', 'bold yellow', '(all in the JSON):'))
             for entry in entries[:LISTED]:
-                console.print(f'  {entry["name"]}: {entry["why"]}', markup=False,
+                console.print(f'  {printable(entry["name"])}: {printable(entry["why"])}',
                               highlight=False, soft_wrap=True)
 
 

@@ -18,10 +18,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from ivm_ros.files import replace_file
+from ivm_ros.terminal import PlainConsole
 
 TITLES = {'truth': 'true masks', 'weights': 'the weights'}
 
@@ -41,7 +41,7 @@ def as_json(figures: dict[str, Any]) -> str:
 
 def print_video(figures: dict[str, Any]) -> None:
     """Print a table for each source of masks."""
-    console = Console()
+    console = PlainConsole()
     for source, cells in figures['sources'].items():
         table = Table(title=f'keyframes masked by {TITLES[source]}: mean IoU / flicker, % of the '
                             f'target a frame')

@@ -27,7 +27,6 @@ import shlex
 import sys
 from typing import Annotated
 
-from rich.console import Console
 from rich.table import Table
 import torch
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
@@ -37,6 +36,7 @@ from ivm_ros.files import replace_file
 from ivm_ros.language.nouns import NOUNS
 from ivm_ros.models.checkpoint import load_checkpoint, SHIPPED
 from ivm_ros.models.text import TextEncoder, words_of
+from ivm_ros.terminal import PlainConsole
 from ivm_ros.version import commit
 
 
@@ -77,7 +77,7 @@ def evaluate_words(config: WordsConfig) -> int:
         table.add_column(name, justify='right')
     for name, row in figures.items():
         table.add_row(name, *(f'{value:.3f}' for value in row.values()))
-    Console().print(table)
+    PlainConsole().print(table)
     if config.json:
         with replace_file(Path(config.json)) as part:
             part.write_text(json.dumps(figures | {

@@ -31,6 +31,7 @@ from ivm_ros.nodes.model import SharedModel
 from ivm_ros.nodes.outputs import image_qos, Outputs
 from ivm_ros.nodes.stats import Pace, Stats
 from ivm_ros.sample import Mask
+from ivm_ros.terminal import printable
 
 QUIET = 10.0
 """Seconds until the same warning is logged again."""
@@ -130,7 +131,7 @@ class CameraStream:
         if not self.stats.started:
             size = f'{message.width} x {message.height} {message.encoding}' if isinstance(
                 message, Image) else message.format
-            self._node.get_logger().info(f'first frame from {self.topic}: {size}')
+            self._node.get_logger().info(f'first frame from {self.topic}: {printable(size)}')
         self.stats.arrived(lost)
         now = time.monotonic()
         if not self._pace.allows(now, self.settings.now[0].max_rate):
@@ -222,6 +223,7 @@ class CameraStream:
 
     def _warn(self, kind: str, text: str) -> None:
         """Log now and then; not by the logger's own throttle, which all cameras would share."""
+        text = printable(text)  # a message may have had a hand in it
         now = time.monotonic()
         if now >= self._warned.get(kind, -QUIET) + QUIET:
             self._warned[kind] = now

@@ -48,6 +48,7 @@ from ivm_ros.nodes.outputs import image_qos
 from ivm_ros.nodes.params import Parameters
 from ivm_ros.nodes.recorder_health import recorder_status
 from ivm_ros.recording import Entry, RecorderConfig, Recording, TEXT
+from ivm_ros.terminal import printable
 
 RAW, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 
@@ -199,7 +200,7 @@ class RecorderNode(Node):
             self.get_logger().error(self._error)
             return response
         self._running, self._error = True, ''
-        said = f', "{self._text}"' if self._text.strip() else '; no instruction yet'
+        said = f', "{printable(self._text)}"' if self._text.strip() else '; no instruction yet'
         response.success, response.message = True, f'recording to {self._recording.path}{said}'
         self.get_logger().info(response.message)
         return response

@@ -22,12 +22,12 @@ import os
 import sys
 
 from rich.console import Console
-from rich.markup import escape
 import tyro
 
 from ivm_ros.config import ConfigError
 from ivm_ros.data.look import look, LookConfig
 from ivm_ros.data.shards import DatasetError
+from ivm_ros.terminal import marked
 from ivm_ros.work import WorkError
 from ivm_sim.clones.config import CloneTraining
 from ivm_sim.dataset import DatasetConfig, write_dataset
@@ -96,7 +96,7 @@ def _run(config: Verb) -> list[str]:
 
 
 def _fail(message: str, code: int) -> int:
-    Console(stderr=True).print(f'[bold red]error:[/] {escape(message)}', soft_wrap=True,
+    Console(stderr=True).print(marked('error:', 'bold red', message), soft_wrap=True,
                                highlight=False)
     return code
 

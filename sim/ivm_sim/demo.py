@@ -29,7 +29,6 @@ import time
 from typing import Annotated, Literal
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 import tyro
 
@@ -38,6 +37,7 @@ from ivm_ros.deploy import DeployConfig
 from ivm_ros.files import replace_file
 from ivm_ros.processes import (
     environment_of, ProcessError, Program, Programs, reserve_domain, ros_arguments, ros_facts)
+from ivm_ros.terminal import marked
 from ivm_ros.version import commit, versions
 from ivm_sim.demo_pictures import ANIMATION, SHEET
 from ivm_sim.demo_summary import problems, remarks, show, summarise, Summary
@@ -103,7 +103,7 @@ def run(config: DemoConfig, console: Console) -> int:
     summary = write_summary(config, about)
     show(summary, console)
     for line in remarks(summary, config.rate):
-        console.print(f'[yellow]note:[/] {escape(line)}', highlight=False, soft_wrap=True)
+        console.print(marked('note:', 'yellow', line), highlight=False, soft_wrap=True)
     found = problems(summary, cure(config, about))
     for line in found:
         fail(console, line)

@@ -19,6 +19,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from ivm_ros.terminal import printable
 
 Summary = dict[str, Any]
 OUTCOMES = 'masked', 'passed', 'held', 'blank'
@@ -111,8 +114,9 @@ def show(summary: Summary, console: Console) -> None:
     for column in by_instruction.columns[1:]:
         column.justify = 'right'
     for entry in summary['instructions']:
-        by_instruction.add_row(entry['instruction'] or '(none)', str(entry['frames']),
-                               _with(entry['found'], '.2f'), _with(entry['mean_iou'], '.2f'))
+        by_instruction.add_row(Text(printable(entry['instruction'] or '(none)')),
+                               str(entry['frames']), _with(entry['found'], '.2f'),
+                               _with(entry['mean_iou'], '.2f'))
     console.print(by_instruction)
 
 

@@ -36,6 +36,7 @@ import pyarrow.parquet as pq
 from ivm_ros.config import check, ConfigError, Doc, nearest, Range
 from ivm_ros.data.shards import DatasetError, write_info
 from ivm_ros.files import replace_file
+from ivm_ros.terminal import printable
 from ivm_ros.work import in_processes, progress_of
 from ivm_sim.seeds import VALIDATION_SEED
 from ivm_sim.suites import SUITES
@@ -109,7 +110,7 @@ def write_demos(config: DemosConfig) -> dict[str, Any]:
     with progress_of('episodes') as progress:
         total = sum(len(_seeds(config, start)) for _, start in config.jobs)
         left = sum(len(_seeds(config, start)) for _, start in missing)
-        bar = progress.add_task(str(folder), total=total, completed=total - left)
+        bar = progress.add_task(printable(folder), total=total, completed=total - left)
         jobs = [(config, *job) for job in missing]
         results = (in_processes(write_shard, jobs, config.workers)
                    if config.workers > 1 and len(jobs) > 1 else

@@ -35,6 +35,7 @@ import numpy as np
 
 from ivm_ros.config import check, Doc, Range
 from ivm_ros.files import inside, replace_file
+from ivm_ros.terminal import printable
 from ivm_ros.work import progress_of
 from ivm_sim.meshes import cache_folder, INDEX, Mesh, MeshError, save
 
@@ -108,7 +109,7 @@ def fetch_objects(config: FetchConfig) -> Path:
     dropped: list[str] = []
     entries = [(path, entry) for path in found for entry in catalogue(path)]
     with progress_of('objects') as progress:
-        bar = progress.add_task(str(folder), total=len(entries))
+        bar = progress.add_task(printable(folder), total=len(entries))
         for path, entry in entries:
             try:
                 mesh = read_model(path, entry, config.faces)

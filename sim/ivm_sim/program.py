@@ -17,10 +17,10 @@ from collections.abc import Callable
 import sys
 
 from rich.console import Console
-from rich.markup import escape
 
 from ivm_ros.config import ConfigError
 from ivm_ros.processes import end_as_by_ctrl_c, ProcessError
+from ivm_ros.terminal import marked
 from ivm_sim.gl import GLError
 
 
@@ -40,4 +40,4 @@ def leave(job: Callable[[Console], int]) -> None:
 
 def fail(console: Console, reason: str) -> None:
     """Say why something failed."""
-    console.print(f'[bold red]failed:[/] {escape(reason)}', highlight=False, soft_wrap=True)
+    console.print(marked('failed:', 'bold red', reason), highlight=False, soft_wrap=True)

@@ -28,6 +28,7 @@ from typing import Any
 from ivm_ros.config import ConfigError
 from ivm_ros.models.checkpoint import CheckpointError
 from ivm_ros.models.installed import weights_path
+from ivm_ros.terminal import printable
 from ivm_ros.work import in_processes, progress_of
 from ivm_sim.evaluation.config import Cell, cells_of, EvaluateConfig, EXPERT
 from ivm_sim.evaluation.episodes import Outcome, run_cell, weights_of
@@ -52,7 +53,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     started = time.monotonic()
     report = report_of(config, cells, done, before)
     with progress_of('cells') as progress:
-        bar = progress.add_task(config.json, total=len(cells),
+        bar = progress.add_task(printable(config.json), total=len(cells),
                                 completed=len(cells) - len(missing))
         for cell, outcomes in _each(pinned, missing):
             done[cell] = outcomes
