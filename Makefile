@@ -4,10 +4,11 @@ export PYTHON ?= python3
 export ROS ?= kilted
 
 PY := $(VENV)/bin/python
+RUNS ?= 20000
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo closed-loop test check lint bench docs clean distclean
+.PHONY: help setup demo closed-loop test check lint bench audit fuzz docs clean distclean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -44,8 +45,17 @@ bench: setup  ## speed of the generator and of the node; writes bench.json
 docs: setup  ## the documents as a site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict $(ARGS)
 
+audit: setup  ## look the installed packages up among known vulnerabilities; needs the network
+	$(VENV)/bin/pip install --quiet 'pip-audit>=2.7,<3'
+	$(VENV)/bin/pip-audit --skip-editable $(ARGS)
+
+fuzz: setup  ## give readers of strangers' files RUNS=20000 hostile inputs each; TARGETS="bag labels"
+	$(VENV)/bin/pip install --quiet --editable '.[fuzz]'
+	set -e; for target in $(or $(TARGETS),$$($(PY) tests/fuzz/run.py --list)); do \
+	    $(PY) tests/fuzz/run.py $$target --runs $(RUNS) $(ARGS); done
+
 clean:  ## remove caches, builds and what the demo left; keeps the virtual environment
-	rm -rf build dist install log demo bench.json *.egg-info
+	rm -rf build dist install log demo bench.json fuzz *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 

@@ -76,6 +76,8 @@ EXTRAS = {
     # Large generators and annotation experts.
     'foundation': ['accelerate>=1,<2', 'peft>=0.18,<1',
                    'bitsandbytes>=0.49,<1; sys_platform == "linux"'],
+    # `make fuzz`; wheels are for Linux and Python 3.11 to 3.13.
+    'fuzz': ['atheris>=2.3,<4'],
     # pytest 9 breaks ROS' launch_testing.
     'test': ['pytest>=7.4,<9', 'pytest-rerunfailures>=14,<17',
              'pytest-timeout>=2.3,<3', 'pytest-xdist>=3.5,<4', 'hypothesis>=6.100,<7',
@@ -125,6 +127,7 @@ setup(
         ('share/ivm_ros', ['package.xml']),
         shared('launch'),
         shared('config'),
+        shared('config/sros2'),
     ],
     zip_safe=False,
     install_requires=RUN,

@@ -125,8 +125,8 @@ class Refer:
                  is_human: bool = True) -> None:
         self.path, self._folder, self._is_human = refs, Path(images), is_human
         self._images, _, of_image = _read(instances)
-        self._annotations = {a['id']: a for found in of_image.values() for a in found}
         try:
+            self._annotations = {a['id']: a for found in of_image.values() for a in found}
             self._listed = (read_json(refs, MOST_LABELS) if refs.suffix == '.json' else
                             load_plain(refs.read_bytes()))
             for ref in self._listed:

@@ -34,12 +34,18 @@ LIMITS = ['-rss_limit_mb=4096', '-malloc_limit_mb=2048', '-timeout=60', '-print_
 def main() -> None:
     """Run."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
-    parser.add_argument('target')
+    parser.add_argument('target', nargs='?')
+    parser.add_argument('--list', action='store_true', help='name the targets')
     parser.add_argument('--runs', type=int, default=20_000)
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--findings', type=Path, default=Path('fuzz'))
     parser.add_argument('--repeat', type=Path)
     options = parser.parse_args()
+    if options.list or not options.target:
+        from targets import targets
+
+        print(*targets())
+        return
     if options.repeat:
         from targets import target
 
