@@ -80,7 +80,7 @@ def _exchange(place: Any, key: Any, choices: Choices) -> None:
 def patched(data: bytes, choices: Choices) -> bytes:
     """Exchange up to sixteen bytes of a file, or cut it off."""
     out = bytearray(data)
-    if choices.below(8) == 0:
+    if choices.below(8) == 7:
         del out[choices.below(len(out) + 1):]
     for _ in range(16):
         if not (choices.left and out):
