@@ -14,7 +14,7 @@
 """What pip, colcon and rosdep read agrees, and what is installed is whole."""
 
 import ast
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 import re
 import runpy
@@ -145,6 +145,23 @@ def test_bounds_on_both_sides(metadata):
         signs = {part.operator for part in Requirement(line).specifier}
         floats = Requirement(line).name.startswith(('flake8-', 'packaging'))
         assert floats or signs in ({'=='}, {'>=', '<'}), line
+
+
+def test_what_is_installed_lies_inside_the_ranges(metadata):
+    """So bounds that nobody tried any more are noticed; this says nothing of vulnerabilities."""
+    groups = {'': metadata['install_requires'], **metadata['extras_require']}
+    found = 0
+    for line in {line for group in groups.values() for line in group}:
+        wanted = Requirement(line)
+        if wanted.name.startswith('ros-') and 'ament' not in wanted.name:
+            continue  # of one of two distributions
+        try:
+            there = version(wanted.name)
+        except PackageNotFoundError:
+            continue
+        found += 1
+        assert wanted.specifier.contains(there, prereleases=True), f'{line}: {there} is here'
+    assert found > 15
 
 
 def test_constraints_lie_inside_the_ranges(metadata):
