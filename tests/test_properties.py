@@ -31,7 +31,7 @@ from ivm_ros.config import ConfigError, from_dict, load_yaml
 from ivm_ros.deploy import apply, DeployConfig, METHODS
 from ivm_ros.files import FileError, inside, parse_json
 from ivm_ros.image import (
-    from_canvas, GRID, letterbox_of, place, PADDING, to_canvas, valid)
+    from_canvas, GRID, letterbox_of, PADDING, place, to_canvas, valid)
 from ivm_ros.language.grammar import GrammarParser
 from ivm_ros.language.naming import names_for
 from ivm_ros.language.parse import ParseError, ROLES, sentence_of
