@@ -178,7 +178,7 @@ def test_an_instruction_flood_of_1_khz(line):
     talker = graph.speak(String, 'instruction', latched=True, listeners=2)
     log, begin, due = line.program.log.stat().st_size, time.monotonic(), time.monotonic()
     said, waited = 0, []
-    while time.monotonic() < begin + 5:
+    while said < 4000:
         said += 1
         talker.publish(String(data=f'pick up mug number {said}'))
         if said % 50 == 0:
@@ -190,7 +190,7 @@ def test_an_instruction_flood_of_1_khz(line):
             due = time.monotonic()
         due += 1e-3
         time.sleep(max(0.0, due - time.monotonic()))
-    assert said > 1500
+    took = time.monotonic() - begin
     talker.publish(String(data='take the duck'))
     graph.until(lambda: graph.read(NODE, 'instruction') == 'take the duck', 'the last sentence')
     assert line.send(picture())['instruction'] == 'take the duck'
@@ -198,9 +198,11 @@ def test_an_instruction_flood_of_1_khz(line):
     assert (lost, faulty) == (0, 0)
     assert came == said // 50 + 1 == out + stale
     assert max(waited) < 2
-    assert line.program.log.stat().st_size - log < 20_000
+    assert line.program.log.stat().st_size - log < 1000 + 1000 * took  # not 50 bytes a sentence
     graph.node.destroy_publisher(talker)
     assert graph.change(NODE, instruction=SHOW['instruction']).successful
+    if took > 6:
+        pytest.skip(f'all is well, but this (busy?) machine sent {said / took:.0f} a second')
 
 
 def test_4k_as_fast_as_the_publisher_can(line):
