@@ -62,7 +62,7 @@ for name in GENERATORS:
 def test_weights_in_use_outlive_garbage_in_their_files(tmp_path):
     """Of every generator: masks stay the same to the bit, and loading the garbage is refused."""
     done = subprocess.run([sys.executable, '-W', 'ignore', '-c', CODE, str(tmp_path)], text=True,
-                          capture_output=True, timeout=200, check=False)
+                          capture_output=True, timeout=230, check=False)
     assert done.returncode == 0, f'code {done.returncode}: {done.stdout}{done.stderr[-2000:]}'
     from ivm_ros.models.settings import GENERATORS
 
