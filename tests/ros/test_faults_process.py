@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""The node as a process: killed, interrupted at every stage, led through its lifecycle at random."""
+"""The node as a process: killed, interrupted at every stage, its lifecycle called at random."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
