@@ -211,7 +211,7 @@ def stage_reloading(graph, weights, slow_weights, folder):
 
 
 def stage_recording(graph, weights, slow_weights, folder):
-    """The recorder, in the middle of an episode."""
+    """Start the recorder, in the middle of an episode."""
     program = graph.start(RECORDER, folder=str(folder), keep_free_megabytes=0.0)
     program.wait_for('ready to record')
     assert graph.call(Trigger, '/ivm_recorder/start', Trigger.Request()).success
@@ -221,7 +221,7 @@ def stage_recording(graph, weights, slow_weights, folder):
 
 
 def stage_playing(graph, weights, slow_weights, folder):
-    """The player, while somebody listens."""
+    """Start the player, while somebody listens."""
     import cv2
 
     cv2.imwrite(str(folder / 'one.png'), PICTURE)
