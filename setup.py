@@ -76,6 +76,8 @@ EXTRAS = {
     # Large generators and annotation experts.
     'foundation': ['accelerate>=1,<2', 'peft>=0.18,<1',
                    'bitsandbytes>=0.49,<1; sys_platform == "linux"'],
+    # `ivm eval grounding --rerun`, for the viewer of rerun.io.
+    'rerun': ['rerun-sdk>=0.23,<1'],
     # `make fuzz`; wheels are for Linux and Python 3.11 to 3.13.
     'fuzz': ['atheris>=2.3,<4'],
     # pytest 9 breaks ROS' launch_testing.
@@ -95,7 +97,7 @@ EXTRAS = {
         'setuptools>=68,<80',  # 80 breaks `colcon build --symlink-install`
     ],
 }
-GROUPS = ('sim', 'scale', 'onnx', 'ray', 'foundation', 'test', 'docs', 'lint')
+GROUPS = ('sim', 'scale', 'onnx', 'ray', 'rerun', 'foundation', 'test', 'docs', 'lint')
 EXTRAS['dev'] = sorted({name for group in GROUPS for name in EXTRAS[group]})
 
 

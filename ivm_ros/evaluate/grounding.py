@@ -41,6 +41,7 @@ from ivm_ros.evaluate.failures import Failures
 from ivm_ros.evaluate.metrics import Fit, fit_of, iou, summary
 from ivm_ros.evaluate.references import hsv_words, keep_all
 from ivm_ros.evaluate.report import print_grounding
+from ivm_ros.evaluate.rerun_log import RerunLog
 from ivm_ros.files import replace_file
 from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.models.checkpoint import read_checkpoint_info, write_checkpoint_info
@@ -67,6 +68,9 @@ class GroundingConfig:
     graph: Annotated[str, Doc('ONNX file of "ivm export", for runtime onnx.')] = ''
     samples: Annotated[bool, Doc(
         'Write the IoU of every sample in view too, to compare weights pair by pair.')] = False
+    rerun: Annotated[str, Doc(
+        'Recording (.rrd) of pictures, masks and truth for the viewer of rerun.io; empty for '
+        'none.')] = ''
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -180,7 +184,10 @@ def main(config: GroundingConfig) -> dict[str, Any]:
         raise ConfigError('GroundingConfig.data: wanted a dataset folder, got none; make one with '
                           '"ivm-sim dataset --out DIR --seed 900000"')
     masker = Masker(MaskerConfig(config.weights, runtime=config.runtime, graph=config.graph))
-    figures = measure(config, masker)
+    log = RerunLog(Path(config.rerun)) if config.rerun else None
+    figures = measure(config, masker, log=log)
+    if log is not None:
+        log.close()
     print_grounding(figures)
     if config.json:
         with replace_file(Path(config.json)) as part:
@@ -190,8 +197,8 @@ def main(config: GroundingConfig) -> dict[str, Any]:
     return figures
 
 
-def measure(config: GroundingConfig, masker: Masker, failures: Failures | None = None
-            ) -> dict[str, Any]:
+def measure(config: GroundingConfig, masker: Masker, failures: Failures | None = None,
+            log: RerunLog | None = None) -> dict[str, Any]:
     """
     Give the figures of one dataset.
 
@@ -199,6 +206,7 @@ def measure(config: GroundingConfig, masker: Masker, failures: Failures | None =
         config: Names it.
         masker: What masks it.
         failures: Where to keep some of what went wrong.
+        log: Takes every sample.
     """
     folder = Path(config.data)
     made = read_info(folder)
@@ -209,6 +217,8 @@ def measure(config: GroundingConfig, masker: Masker, failures: Failures | None =
         scores.append(score)
         if failures is not None:
             failures.add(sample, mask, score.target)
+        if log is not None:
+            log.add(sample, mask, score.target)
     return {**summarise(scores, config.seed), **(_samples(scores) if config.samples else {}),
             'data': made, 'weights': masker.info['sha256'], 'seconds': time.monotonic() - started,
             'command': shlex.join(['ivm', *sys.argv[1:]]), 'commit': commit(),
