@@ -35,6 +35,7 @@ class RerunLog:
     def __init__(self, path: Path) -> None:
         try:
             import rerun
+            import rerun.blueprint as blueprint
         except ModuleNotFoundError as error:
             raise ConfigError('--rerun needs the package rerun-sdk; pip install "ivm_ros[rerun]" '
                               'brings it') from error
@@ -42,6 +43,11 @@ class RerunLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._stream = rerun.RecordingStream('ivm_ros')
         self._stream.save(path)
+        views = [blueprint.Spatial2DView(origin=name) for name in ('picture', 'mask', 'truth')]
+        self._stream.send_blueprint(blueprint.Vertical(
+            blueprint.Horizontal(*views),
+            blueprint.Horizontal(blueprint.TextLogView(origin='instruction'),
+                                 blueprint.TimeSeriesView(contents=['/found', '/iou']))))
 
     def add(self, sample: Sample, mask: Mask, iou: float) -> None:
         """Log a sample with its mask: picture, mask, truth, sentence, found and, in view, IoU."""
