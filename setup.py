@@ -74,7 +74,7 @@ EXTRAS = {
     # `ivm annotate --ray`: the same on many machines.
     'ray': ['ray[data]>=2.40,<2.64'],  # 2.64 takes no number of retries any more
     # Large generators and annotation experts.
-    'foundation': ['accelerate>=1,<2', 'peft>=0.18,<1',
+    'foundation': ['accelerate>=1,<2', 'peft>=0.18,<1', 'timm>=1.0.15,<2',
                    'bitsandbytes>=0.49,<1; sys_platform == "linux"'],
     # `ivm eval grounding --rerun`, for the viewer of rerun.io.
     'rerun': ['rerun-sdk>=0.23,<1'],

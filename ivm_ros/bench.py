@@ -27,7 +27,7 @@ from pathlib import Path
 import shlex
 import sys
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
@@ -36,6 +36,7 @@ from rich.progress import track
 from rich.table import Table
 import tyro
 
+from ivm_ros.bench_carrier import bench_carrier
 from ivm_ros.bench_large import bench_large
 from ivm_ros.bench_models import clipseg_job, deploy_jobs, Job, model_jobs, onnx_jobs
 from ivm_ros.bench_node import NodeBench
@@ -44,9 +45,12 @@ from ivm_ros.files import replace_file
 from ivm_ros.masker import Masker, MaskerConfig, OnnxError
 from ivm_ros.models.device import choose_device
 from ivm_ros.processes import end_as_by_ctrl_c, ProcessError
+from ivm_ros.tracker import TrackConfig
 from ivm_ros.version import commit, versions
 
 WARM_UP = 3
+CARRIER_SHARE = 20
+"""Of as many rounds as the compact generator gets, a carrier gets one frame."""
 Times = dict[str, list[float]]
 
 
@@ -61,9 +65,12 @@ class BenchConfig:
     rounds: Annotated[int, Range(10, 100000), Doc('How often each job is timed.')] = 200
     frames: Annotated[int, Range(10, 1000000), Doc('Frames of the stream.')] = 600
     rate: Annotated[float, Range(1, 1000), Doc('Frames per second of the stream.')] = 30.0
-    random: Annotated[bool, Doc(
-        'With --generator: random weights of the true size; nothing is fetched.')] = False
-    tiny: Annotated[bool, Doc('With --generator: random weights of a miniature.')] = False
+    carrier: Annotated[Literal['', 'flow', 'sam2', 'edgetam'], Doc(
+        'Time what carries masks between keyframes, instead of a generator.')] = ''
+    track_weights: Annotated[str, Doc('With --carrier: as the node has it.')] = ''
+    random: Annotated[bool, Doc('With --generator or --carrier: random weights of the true size; '
+                                'nothing is fetched.')] = False
+    tiny: Annotated[bool, Doc('The same with a miniature.')] = False
     masker: tyro.conf.OmitArgPrefixes[MaskerConfig] = field(
         default_factory=lambda: MaskerConfig(threads=1))
 
@@ -72,6 +79,10 @@ class BenchConfig:
         check(self)
         if self.random and self.tiny:
             raise ConfigError('random, tiny: wanted one of them')
+        if self.carrier:
+            if (self.random or self.tiny) and (self.track_weights or self.carrier == 'flow'):
+                raise ConfigError('random, tiny: wanted --carrier sam2 or edgetam, and no weights')
+            return
         if (self.random or self.tiny) and self.masker.generator == 'compact':
             raise ConfigError('random, tiny: wanted a large generator (--generator NAME); the '
                               'compact one has its weights')
@@ -105,8 +116,12 @@ class Bar:
 def bench(config: BenchConfig) -> int:
     """Measure, print, write; return 1 when `strict` and a bar is missed."""
     rounds = max(10, config.rounds // 10) if config.quick else config.rounds
+    made = 'random' if config.random else 'tiny' if config.tiny else ''
+    if config.carrier:
+        track = TrackConfig(track_by=config.carrier, track_weights=config.track_weights)
+        return bench_carrier(track, config.masker, made, max(5, rounds // CARRIER_SHARE),
+                             config.json)
     if config.masker.generator != 'compact':
-        made = 'random' if config.random else 'tiny' if config.tiny else ''
         return bench_large(config.masker, made, rounds, config.json)
     frames = max(10, config.frames // 10) if config.quick else config.frames
     load = os.getloadavg()[0]

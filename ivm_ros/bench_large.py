@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from ivm_ros.bench_models import picture
 from ivm_ros.files import replace_file
@@ -64,19 +65,21 @@ def bench_large(config: MaskerConfig, made: str, rounds: int, path: str) -> int:
         WeightsError: There are no weights, or a package is missing.
         MemoryFullError: They do not fit.
     """
-    with _weights(config, made) as settings:
+    with random_weights(config.generator, made) as folder:
+        settings = replace(config, weights=folder or config.weights)
         started = time.perf_counter()
         masker = Masker(settings)
         loading = time.perf_counter() - started
         if masker.info['device'].startswith('cuda'):
             torch.cuda.reset_peak_memory_stats()
+        gflops = _gflops(masker)
         times = _measure(masker, max(3, rounds // SHARE))
     info = masker.info
     report: dict[str, Any] = {
         name: {'median': round(float(np.median(ms)), 3), 'n': len(ms)}
         for name, ms in times.items()}
     report |= {'generator': config.generator, 'made': made or 'as found',
-               'load_s': round(loading, 2), **_memory(info['device']),
+               'gflops': gflops, 'load_s': round(loading, 2), **memory(info['device']),
                'trouble': info.get('trouble', ''), 'precision': config.precision,
                'robot_plane': config.robot_plane, 'device': info['device'],
                'threads': masker.threads, 'sha256': info['sha256'],
@@ -89,17 +92,17 @@ def bench_large(config: MaskerConfig, made: str, rounds: int, path: str) -> int:
 
 
 @contextmanager
-def _weights(config: MaskerConfig, made: str) -> Iterator[MaskerConfig]:
-    """Give the settings, with weights that are random and gone afterwards where asked for."""
+def random_weights(name: str, made: str) -> Iterator[str]:
+    """Give a folder of random weights that is gone afterwards; '' where none are asked for."""
     if not made:
-        yield config
+        yield ''
         return
     with TemporaryDirectory(prefix='ivm_bench_') as folder:
         # In a process of its own, so that the peak of memory is that of masking alone.
         with ProcessPoolExecutor(1, get_context('spawn')) as pool:
-            pool.submit(module_of(config.generator).write_random, Path(folder),
+            pool.submit(module_of(name).write_random, Path(folder),
                         tiny=made == 'tiny').result()
-        yield replace(config, weights=folder)
+        yield folder
 
 
 def _measure(masker: Masker, rounds: int) -> dict[str, list[float]]:
@@ -116,7 +119,14 @@ def _measure(masker: Masker, rounds: int) -> dict[str, list[float]]:
     return times
 
 
-def _memory(device: str) -> dict[str, float]:
+def _gflops(masker: Masker) -> float:
+    """Count the arithmetic of a picture with a sentence; a multiplication with its addition: 2."""
+    with FlopCounterMode(display=False) as counter:
+        masker(picture(), SENTENCES[0])
+    return round(counter.get_total_flops() / 1e9, 1)
+
+
+def memory(device: str) -> dict[str, float]:
     """Give the highest memory so far, MiB: of the process, and of CUDA where that computes."""
     report = {'peak_process_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
     if device.startswith('cuda'):
@@ -130,6 +140,7 @@ def _show(report: dict[str, Any]) -> None:
         if name.endswith('_ms'):
             table.add_row(f'a picture, {name[0]} sentence(s): median of {value["n"]}, ms',
                           f'{value["median"]:.1f}')
+    table.add_row('a picture, 1 sentence: GFLOP', f'{report["gflops"]:,.1f}')
     table.add_row('loading, s', f'{report["load_s"]:g}')
     for name in ('peak_process_mib', 'peak_cuda_mib'):
         if name in report:

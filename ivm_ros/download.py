@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""`ivm download`: the weights of a large generator, from the hub to this machine."""
+"""`ivm download`: the weights of a large generator or carrier, from the hub to this machine."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ import tyro
 from ivm_ros.config import ConfigError, nearest
 from ivm_ros.models.pretrained import find_part, Part, WeightsError
 from ivm_ros.models.registry import module_of, parts_of
-from ivm_ros.models.settings import GENERATORS
+from ivm_ros.models.settings import CARRIERS, GENERATORS
 from ivm_ros.terminal import PlainConsole
 
 
@@ -33,10 +33,11 @@ class DownloadConfig:
     """Settings of `ivm download`."""
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar='NAME'), Doc(
-        'Generator; empty: list them all.')] = ''
+        'Generator, or what carries masks (sam2, edgetam); empty: list them all.')] = ''
     out: Annotated[Path | None, Doc(
-        'Folder for its weights, for the setting "weights", to carry to a robot; without it they '
-        'go to the cache of the Hugging Face hub, where they are found.')] = None
+        'Folder for its weights, for the setting "weights" (of what carries masks: '
+        '"track_weights"), to carry to a robot; without it they go to the cache of the Hugging '
+        'Face hub, where they are found.')] = None
     tiny: Annotated[bool, Doc(
         'Write random weights of a few kilobytes to --out instead: the same files, code and '
         'topics, and masks without sense. Needs no network.')] = False
@@ -53,9 +54,10 @@ def download(config: DownloadConfig) -> int:
     if not config.name:
         _list()
         return 0
-    if config.name not in GENERATORS:
-        raise ConfigError(f'no generator {config.name!r}{nearest(config.name, GENERATORS)}; there '
-                          f'are {", ".join(GENERATORS)}')
+    known = [*GENERATORS, *CARRIERS]
+    if config.name not in known:
+        raise ConfigError(f'no generator {config.name!r}{nearest(config.name, known)}; there '
+                          f'are {", ".join(known)}')
     parts = parts_of(config.name)
     if not parts:
         raise ConfigError(f'the weights of {config.name} come with the package; nothing to fetch')
@@ -70,10 +72,18 @@ def download(config: DownloadConfig) -> int:
                           markup=False, highlight=False)
             fetch(part, config.out / name if config.out else None)
             find_part(config.name, name, part, str(config.out or ''))
-    weights = f' --weights {config.out}' if config.out else ''
-    console.print(f'to use them: ivm mask photo.jpg "the red mug" --generator {config.name}'
-                  f'{weights}', markup=False, highlight=False, soft_wrap=True)
+    console.print(f'to use them: {_use(config)}', markup=False, highlight=False, soft_wrap=True)
     return 0
+
+
+def _use(config: DownloadConfig) -> str:
+    """Spell a command that uses the weights."""
+    if config.name in GENERATORS:
+        weights = f' --weights {config.out}' if config.out else ''
+        return f'ivm mask photo.jpg "the red mug" --generator {config.name}{weights}'
+    weights = f' -p track_weights:={config.out}' if config.out else ''
+    return (f'ros2 run ivm_ros ivm_node --ros-args -p track:=true -p track_by:={config.name}'
+            f'{weights}')
 
 
 def fetch(part: Part, folder: Path | None) -> None:
@@ -102,9 +112,9 @@ def fetch(part: Part, folder: Path | None) -> None:
 
 
 def _list() -> None:
-    """Print generators, their weights, licences and whether they are here."""
-    table = Table('generator', 'weights', 'GB', 'licence', 'here')
-    for name in GENERATORS:
+    """Print generators and carriers, their weights, licences and whether they are here."""
+    table = Table('generator or carrier', 'weights', 'GB', 'licence', 'here')
+    for name in (*GENERATORS, *CARRIERS):
         for key, part in parts_of(name).items():
             table.add_row(name, part.repo, f'{part.gigabytes:g}', part.licence,
                           'yes' if _is_here(name, key, part) else 'no')

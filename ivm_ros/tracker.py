@@ -28,7 +28,7 @@ brought forward across another instruction or a cut.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -47,8 +47,15 @@ class TrackConfig:
     """When a new mask is asked for, and how it follows the one before."""
 
     track: Annotated[bool, Live(), Doc(
-        'Mask some frames only, in a thread of its own, and carry masks to the others by optical '
-        'flow: the stream goes on at the rate of the camera however slow the model is.')] = False
+        'Mask some frames only, in a thread of its own, and carry masks to the others '
+        '(track_by): the stream goes on at the rate of the camera however slow the model is.'
+    )] = False
+    track_by: Annotated[Literal['flow', 'sam2', 'edgetam'], Doc(
+        'What carries masks: optical flow (a few ms on a CPU), or the memory of SAM 2 or EdgeTAM, '
+        'which need a GPU to keep up with a camera (docs/results/video.md).')] = 'flow'
+    track_weights: Annotated[str, Doc(
+        'Folder with sam2/ or edgetam/; empty: what "ivm download sam2" or "ivm download '
+        'edgetam" fetched.')] = ''
     track_interval: Annotated[int, Range(1, 10000), Live(), Doc(
         'Frames from one keyframe to the next; more come by where the model is slower.')] = 5
     track_scene_change: Annotated[float, Range(0.0, 1.0), Live(), Doc(
@@ -75,7 +82,7 @@ class TrackConfig:
 
 
 class Carrier(Protocol):
-    """Brings masks from frame to frame: `flow.FlowCarrier`, or a model with a memory."""
+    """Brings masks from frame to frame; `ivm_ros.carriers` makes those that there are."""
 
     def advance(self, image: np.ndarray) -> float:
         """Go on to uint8 [H, W, 3]; return the share of the picture that was not followed."""
@@ -145,7 +152,7 @@ class Tracker:
 
     Args:
         config: When to ask, how to blend; `use` changes it.
-        carrier: Brings masks from frame to frame; None: a `FlowCarrier`.
+        carrier: Brings masks from frame to frame; None: a `FlowCarrier`, whatever `track_by`.
     """
 
     def __init__(self, config: TrackConfig = TrackConfig(), carrier: Carrier | None = None
@@ -162,7 +169,7 @@ class Tracker:
         self.tracked: Tracked | None = None
 
     def use(self, config: TrackConfig) -> None:
-        """Go on with other settings; another `track_height` needs another tracker."""
+        """Go on with other settings; what the carrier is made of needs another tracker."""
         self._config = config
 
     def see(self, image: np.ndarray, instruction: str, time: float) -> None:

@@ -31,14 +31,14 @@ from typing import Annotated, Any, Literal
 import cv2
 import numpy as np
 
+from ivm_ros.carriers import load_carriers, MakeCarrier
 from ivm_ros.config import check, Doc, Range
 from ivm_ros.evaluate.sequences import read_video, sequence_paths, Video
 from ivm_ros.evaluate.video_report import as_json, markdown, plot_video, print_video
 from ivm_ros.evaluate.video_score import Score, Tally
 from ivm_ros.files import replace_file
-from ivm_ros.flow import FlowCarrier
 from ivm_ros.sample import Mask
-from ivm_ros.tracker import Keyframe, TrackConfig, Tracker
+from ivm_ros.tracker import Carrier, Keyframe, TrackConfig, Tracker
 from ivm_ros.version import commit, versions
 from ivm_ros.work import in_processes, progress_of
 
@@ -144,6 +144,13 @@ def _masker(weights: str) -> Callable[[np.ndarray, str], Mask]:
     return Masker(MaskerConfig(weights, threads=1))
 
 
+@cache
+def _carriers(config: TrackConfig) -> MakeCarrier:
+    from ivm_ros.models.settings import MaskerConfig
+
+    return load_carriers(config, MaskerConfig(threads=1))
+
+
 def _timed(times: list[float], masker: Callable[[np.ndarray, str], Mask], image: np.ndarray,
            instruction: str) -> Mask:
     begin = time.thread_time()
@@ -158,9 +165,9 @@ def name_of(interval: int, delay: float) -> str:
 
 
 def _cells(config: VideoConfig, video: Video, masks: Sequence[Mask]) -> dict[str, Tally]:
-    """Run all combinations side by side; they share the flow, which costs most."""
+    """Run all combinations side by side; they share what sees the frames, which costs most."""
     first = max((frames_of(delay, video.rate) for delay in config.delays), default=0)
-    carrier = FlowCarrier(config.tracking.track_height)
+    carrier = _carriers(config.tracking)()
     runs: dict[tuple[int, int], Run] = {}
     names: dict[str, tuple[int, int]] = {}
     for delay in config.delays:
@@ -187,7 +194,7 @@ def frames_of(delay: float, rate: float) -> int:
 class Run:
     """A tracker with a generator that answers some frames later."""
 
-    def __init__(self, config: TrackConfig, interval: int, late: int, carrier: FlowCarrier
+    def __init__(self, config: TrackConfig, interval: int, late: int, carrier: Carrier
                  ) -> None:
         self._tracker = Tracker(replace(config, track_interval=interval), carrier)
         self._late = late
@@ -218,7 +225,7 @@ class Run:
 
 def carrying_ms(video: Video, masks: Sequence[Mask], config: TrackConfig) -> list[float]:
     """Time carrying, CPU milliseconds of this thread a frame, for frames that are no keyframe."""
-    run, times = Run(config, 5, 0, FlowCarrier(config.track_height)), []
+    run, times = Run(config, 5, 0, _carriers(config)()), []
     for frame, image in enumerate(video.images):
         begin = time.thread_time()
         asked = run.step(frame, image, video, masks)

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn import functional
+from typing_extensions import Self
 
 from ivm_ros.models.grounded_sam2_random import write_random
 from ivm_ros.models.once import Once
@@ -42,10 +43,6 @@ __all__ = ['PARTS', 'GroundedSam2', 'make', 'write_random']
 PARTS = {
     'dino': Part('IDEA-Research/grounding-dino-tiny', licence='Apache-2.0', gigabytes=.7),
     'sam2': Part('facebook/sam2.1-hiera-large', licence='Apache-2.0', gigabytes=.9)}
-VIDEO = ('memory_', 'mask_downsample', 'object_pointer_proj', 'no_memory_positional_encoding',
-         'temporal_positional_encoding_projection_layer', 'no_object_pointer',
-         'occlusion_spatial_embedding_parameter')
-"""Parts of SAM 2 that follow things through a video."""
 SURE = .35  # score of a box from which on it counts, as the authors of Grounding DINO have it
 MOST = 16  # boxes of a sentence: each is masked
 WORDS = 256  # tokens that Grounding DINO reads
@@ -58,14 +55,9 @@ def make(config: MaskerConfig, device: torch.device, threads: int) -> 'GroundedS
     Raises:
         WeightsError: Missing, torn or of another model.
     """
-    from transformers import GroundingDinoForObjectDetection, Sam2Model
+    from transformers import Sam2Model
 
-    dino, sam = (find_part('grounded_sam2', name, part, config.weights)
-                 for name, part in PARTS.items())
-    return GroundedSam2(
-        load_pretrained(GroundingDinoForObjectDetection, dino).to(device),
-        load_pretrained(Sam2Model, sam, VIDEO, dtype=dtype_of(config, device)).to(device),
-        load_processor(dino), load_processor(sam), dino)
+    return GroundedSam2.load(Sam2Model, PARTS, config, device)
 
 
 class GroundedSam2:
@@ -73,12 +65,23 @@ class GroundedSam2:
     Boxes by Grounding DINO, masks by SAM 2.1.
 
     Args:
-        dino, sam: `GroundingDinoForObjectDetection`, `Sam2Model`, on their device.
+        dino, sam: `GroundingDinoForObjectDetection`, `Sam2Model` or its like, on their device.
         reader, looker: Their processors.
         folder: Where `dino` is from.
     """
 
-    has_robot = False
+    name, has_robot = 'grounded_sam2', False
+
+    @classmethod
+    def load(cls, kind: Any, parts: dict[str, Part], config: MaskerConfig, device: torch.device
+             ) -> Self:
+        """Load Grounding DINO and a class of transformers that has the interface of SAM 2."""
+        from transformers import GroundingDinoForObjectDetection as Dino
+
+        dino, sam = (find_part(cls.name, *part, config.weights) for part in parts.items())
+        net = load_pretrained(kind, sam, dtype=dtype_of(config, device)).to(device)
+        return cls(load_pretrained(Dino, dino).to(device), net, load_processor(dino),
+                   load_processor(sam), dino)
 
     def __init__(self, dino: Any, sam: Any, reader: Any, looker: Any, folder: Path) -> None:
         self.dino, self.sam, self._reader, self._looker = dino, sam, reader, looker
@@ -88,7 +91,7 @@ class GroundedSam2:
     @property
     def info(self) -> dict[str, Any]:
         """Name, weights, hash, device."""
-        return {'generator': 'grounded_sam2', 'weights': str(self._folder), 'sha256': self._hash,
+        return {'generator': self.name, 'weights': str(self._folder), 'sha256': self._hash,
                 'device': str(self.sam.device), 'runtime': 'torch', 'provenance': {},
                 'quality': {}}
 
@@ -101,8 +104,7 @@ class GroundedSam2:
         `found` is the best box's score, stretched so that `SURE` becomes a half (our choice).
         """
         once = {id(image): image for image in images}
-        places = {key: place for place, key in enumerate(once)}
-        index = [places[id(image)] for image in images]
+        index = [[*once].index(id(image)) for image in images]
         found = self._find(list(once.values()), instructions, index)
         pixels = self._looker(images=list(once.values()), return_tensors='pt')['pixel_values']
         seen = self.sam.get_image_embeddings(pixels.to(self.sam.device, self.sam.dtype))
@@ -112,7 +114,7 @@ class GroundedSam2:
     def _find(self, images: list[np.ndarray], instructions: Sequence[str], index: list[int]
               ) -> list[tuple[torch.Tensor, float]]:
         """Give boxes float32 [B, 4] (x, y, x, y in [0, 1]) and the best score, a sentence each."""
-        found: dict[int, tuple[torch.Tensor, float]] = {}
+        found = {}
         # Pictures of one size at a time: beside a larger one they would get margins, which shift
         # the windows of the backbone and with them the boxes.
         for size in {image.shape for image in images}:
@@ -138,8 +140,7 @@ class GroundedSam2:
     def _mask(self, seen: list[torch.Tensor], boxes: torch.Tensor, best: float,
               image: np.ndarray) -> Mask:
         """Unite the masks of the boxes of one sentence."""
-        size = (image.shape[0], image.shape[1])
-        target = np.zeros(size, np.float32)
+        target = np.zeros(size := image.shape[:2], np.float32)
         if len(boxes):
             side = self.sam.prompt_encoder.input_image_size
             logits = self.sam(image_embeddings=seen, input_boxes=(boxes * side)[None],
@@ -147,4 +148,4 @@ class GroundedSam2:
             planes = functional.interpolate(logits[None], size, mode='bilinear')[0]
             target = planes.amax(0).sigmoid().cpu().numpy()
         found = float(np.interp(best, (0, SURE, 1), (0, .5, 1)))
-        return Mask(target, np.zeros(size, np.float32), found)
+        return Mask(target, np.zeros_like(target), found)

@@ -33,20 +33,29 @@ def write_random(folder: Path, seed: int = 0, tiny: bool = True) -> None:
         seed: Of the weights; the caller's random numbers are left as they are.
         tiny: A miniature; else the true size, 1.6 GB.
     """
-    from transformers import (GroundingDinoForObjectDetection, GroundingDinoImageProcessor,
-                              GroundingDinoProcessor, Sam2ImageProcessor, Sam2Model, Sam2Processor)
+    from transformers import Sam2ImageProcessor, Sam2Model, Sam2Processor
 
-    short, long, side = (96, 144, 128) if tiny else (800, 1333, 1024)
-    edges, square = {'shortest_edge': short, 'longest_edge': long}, {'height': side, 'width': side}
+    side = 128 if tiny else 1024
     with seeded(seed):
-        dino: Any = GroundingDinoForObjectDetection(dino_config(tiny))
-        if tiny:
-            _liven(dino)
-        dino.save_pretrained(folder / 'dino')
-        GroundingDinoProcessor(GroundingDinoImageProcessor(size=edges), bert_letters()
-                               ).save_pretrained(folder / 'dino')
+        write_dino(folder / 'dino', tiny)
         Sam2Model(sam_config(tiny)).save_pretrained(folder / 'sam2')
-        Sam2Processor(Sam2ImageProcessor(size=square)).save_pretrained(folder / 'sam2')
+        Sam2Processor(Sam2ImageProcessor(size={'height': side, 'width': side})
+                      ).save_pretrained(folder / 'sam2')
+
+
+def write_dino(folder: Path, tiny: bool) -> None:
+    """Write a Grounding DINO, and what prepares pictures and phrases for it."""
+    from transformers import (GroundingDinoForObjectDetection, GroundingDinoImageProcessor,
+                              GroundingDinoProcessor)
+
+    short, long = (96, 144) if tiny else (800, 1333)
+    dino: Any = GroundingDinoForObjectDetection(dino_config(tiny))
+    if tiny:
+        _liven(dino)
+    dino.save_pretrained(folder)
+    GroundingDinoProcessor(
+        GroundingDinoImageProcessor(size={'shortest_edge': short, 'longest_edge': long}),
+        bert_letters()).save_pretrained(folder)
 
 
 def _liven(dino: Any) -> None:

@@ -31,7 +31,7 @@ import torch
 from ivm_ros.files import read_json
 from ivm_ros.models.checkpoint import CheckpointError
 from ivm_ros.models.mapped import keep
-from ivm_ros.models.settings import MaskerConfig
+from ivm_ros.models.settings import GENERATORS, MaskerConfig
 
 SHOWN = 3  # names of arrays in a message
 CONSTANTS = ('position_ids', 'inv_freq')
@@ -67,7 +67,7 @@ def find_part(generator: str, name: str, part: Part, folder: str) -> Path:
     Find the folder of a part, without the network.
 
     Args:
-        generator: Who needs it.
+        generator: Who needs it, or which carrier.
         name: Subfolder of the part.
         part: What is wanted.
         folder: Where the parts lie, '' for the hub's cache.
@@ -77,21 +77,23 @@ def find_part(generator: str, name: str, part: Part, folder: str) -> Path:
     """
     from huggingface_hub import snapshot_download
 
+    who, setting = (('generator', 'weights') if generator in GENERATORS else
+                    ('track_by', 'track_weights'))
     how = f'"ivm download {generator}" fetches it'
     if folder:
         place = Path(folder) / name
         if not (place / part.key).is_file():
-            raise WeightsError(f'generator {generator}: no {part.key} in {place}; {how}, with '
+            raise WeightsError(f'{who} {generator}: no {part.key} in {place}; {how}, with '
                                f'"--out {folder}" to that place')
         return place
     try:
         place = Path(snapshot_download(part.repo, allow_patterns=[*part.files],
                                        local_files_only=True))
     except OSError as error:  # LocalEntryNotFoundError is one
-        raise WeightsError(f'generator {generator}: {part.repo} is not on this machine; {how}, or '
-                           f'set weights to a folder that has {name}/{part.key}') from error
+        raise WeightsError(f'{who} {generator}: {part.repo} is not on this machine; {how}, or '
+                           f'set {setting} to a folder that has {name}/{part.key}') from error
     if not (place / part.key).is_file():
-        raise WeightsError(f'generator {generator}: {part.repo} was fetched in part, {part.key} '
+        raise WeightsError(f'{who} {generator}: {part.repo} was fetched in part, {part.key} '
                            f'is missing in {place}; {how}')
     return place
 

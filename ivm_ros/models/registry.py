@@ -29,16 +29,16 @@ from ivm_ros.models.generator import Generator
 from ivm_ros.models.memory import Careful
 from ivm_ros.models.pretrained import Part
 from ivm_ros.models.robot_plane import WithRobot
-from ivm_ros.models.settings import GENERATORS, MaskerConfig
+from ivm_ros.models.settings import CARRIERS, GENERATORS, MaskerConfig
 
 
 def module_of(name: str) -> ModuleType:
-    """Import the module of a generator."""
-    return import_module(GENERATORS[name])
+    """Import the module of a generator or a carrier."""
+    return import_module({**GENERATORS, **CARRIERS}[name])
 
 
 def parts_of(name: str) -> dict[str, Part]:
-    """List the weights that a generator takes from elsewhere; none for one that ships."""
+    """List the weights that one of them takes from elsewhere; none for one that ships."""
     return getattr(module_of(name), 'PARTS', {})
 
 

@@ -23,10 +23,17 @@ GENERATORS = {
     'ivm_v1': 'ivm_ros.models.ivm_v1',
     'clipseg': 'ivm_ros.models.clipseg',
     'grounded_sam2': 'ivm_ros.models.grounded_sam2',
+    'grounded_edgetam': 'ivm_ros.models.grounded_edgetam',
     'sam3': 'ivm_ros.models.sam3',
     'sam3_lite': 'ivm_ros.models.sam3_lite',
 }
 """Name to module; `ivm_ros.models.registry` says what a module holds."""
+
+CARRIERS = {
+    'sam2': 'ivm_ros.models.sam2_carrier',
+    'edgetam': 'ivm_ros.models.edgetam_carrier',
+}
+"""The same of what carries masks from frame to frame by a memory (`memory_carrier`)."""
 
 Precision = Literal['auto', 'float32', 'bfloat16', 'float16', 'int8', 'int4']
 

@@ -69,7 +69,7 @@ class CameraStream:
         self.name, self.settings, self.outputs = settings.name, settings, outputs
         self._node, self._waiting, self._stop = node, waiting, stop
         self.stats = Stats()
-        self._frames = FrameMasker(model)
+        self._frames = FrameMasker(model, model.carrier)
         self._pace = Pace()
         self._info: CameraInfo | None = None
         self._closed = False

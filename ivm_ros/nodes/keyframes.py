@@ -25,6 +25,7 @@ import time
 
 import numpy as np
 
+from ivm_ros.carriers import MakeCarrier
 from ivm_ros.nodes.worker import NewestFirst
 from ivm_ros.sample import Mask
 from ivm_ros.tracker import Keyframe, TrackConfig, Tracked, Tracker
@@ -41,11 +42,13 @@ class KeyframeMasker:
     Args:
         masker: (uint8 [H, W, 3], instruction) -> Mask; called in a thread of its own.
         config: `track_height` counts now, all else with each frame.
+        carrier: Makes what carries masks; None: by flow.
     """
 
-    def __init__(self, masker: Callable[[np.ndarray, str], Mask], config: TrackConfig) -> None:
+    def __init__(self, masker: Callable[[np.ndarray, str], Mask], config: TrackConfig,
+                 carrier: MakeCarrier | None = None) -> None:
         self._masker = masker
-        self._tracker = Tracker(config)
+        self._tracker = Tracker(config, carrier() if carrier is not None else None)
         self._done: deque[tuple[Keyframe, Mask | Exception]] = deque()
         self._lock = Lock()
         self._facts = {'keyframes': '0'}

@@ -28,6 +28,7 @@ from rclpy.parameter import Parameter
 from rclpy.timer import Timer
 from std_srvs.srv import SetBool, Trigger
 
+from ivm_ros.carriers import load_carriers
 from ivm_ros.deploy import DeployConfig
 from ivm_ros.masker import MaskerConfig
 from ivm_ros.nodes.camera_settings import CameraSettings
@@ -103,12 +104,14 @@ class IvmNode(LifecycleNode):
         try:
             self._choose_cameras()
             self._masker = self._load()
+            carrier = load_carriers(self._settings.get(TrackConfig),
+                                    self._settings.get(MaskerConfig))
         except ValueError as error:
             return self._fail(str(error))
         except Exception as error:  # noqa: BLE001 - rclpy swallows what leaves a transition
             traceback.print_exc()
             return self._fail(f'{type(error).__name__}: {error}')
-        self._model = SharedModel(self._masker)
+        self._model = SharedModel(self._masker, carrier)
         self._outputs = {camera: Outputs(self, camera.now[0], camera.name, camera.depth_input)
                          for camera in self._cameras}
         self.destroy_timer(self._tick_timer)

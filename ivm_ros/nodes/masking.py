@@ -25,6 +25,7 @@ from typing import Literal
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
+from ivm_ros.carriers import MakeCarrier
 from ivm_ros.deploy import apply, DeployConfig
 from ivm_ros.image import ImageError, LARGEST, place, plain, Rectangle
 from ivm_ros.nodes.convert import to_rgb
@@ -115,10 +116,12 @@ class FrameMasker:
 
     Args:
         masker: (uint8 [H, W, 3], instruction) -> Mask, such as `ivm_ros.masker.Masker`.
+        carrier: Makes what carries masks between keyframes; None: by flow.
     """
 
-    def __init__(self, masker: Callable[[np.ndarray, str], Mask]) -> None:
-        self._masker = masker
+    def __init__(self, masker: Callable[[np.ndarray, str], Mask],
+                 carrier: MakeCarrier | None = None) -> None:
+        self._masker, self._carrier = masker, carrier
         self._last_mask: tuple[str, Mask] | None = None
         self._last_picture: Picture | None = None
         self._shown_for = ''  # the instruction of that picture
@@ -190,7 +193,7 @@ class FrameMasker:
                 self._keyframes.reset()
             return job
         if self._keyframes is None:
-            self._keyframes = KeyframeMasker(self._masker, track)
+            self._keyframes = KeyframeMasker(self._masker, track, self._carrier)
         try:
             tracked = self._keyframes(image, job.node.instruction, track)
         except Exception as error:

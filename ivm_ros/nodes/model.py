@@ -16,6 +16,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ivm_ros.carriers import MakeCarrier
 from ivm_ros.sample import Mask
 
 
@@ -25,10 +26,11 @@ class SharedModel:
 
     Args:
         masker: Masks a picture, or a list of them; several threads call it (see `Watchdog`).
+        carrier: Makes what carries masks between the keyframes of a camera; None: by flow.
     """
 
-    def __init__(self, masker: Callable[..., Any]) -> None:
-        self._masker = masker
+    def __init__(self, masker: Callable[..., Any], carrier: MakeCarrier | None = None) -> None:
+        self._masker, self.carrier = masker, carrier
 
     def use(self, masker: Callable[..., Any]) -> None:
         """Mask with another model from the next call on; a call at work keeps its own."""

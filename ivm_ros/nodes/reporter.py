@@ -111,7 +111,8 @@ class Reporter:
             {'method': deploy.method, 'enabled': config.enabled, 'on_fault': config.on_fault,
              'device': state.info.get('device', ''), 'threads': state.info.get('threads', ''),
              'generator': state.info.get('generator', ''), 'dds_profile': dds.profile_in_use(),
-             'track': settings.track.track, **(live.facts if live is not None else {})},
+             'track': settings.track.track, 'track_by': settings.track.track_by,
+             **(live.facts if live is not None else {})},
             state.broken or failing or (state.hangs if config.enabled else ''))
         if active is not None and health.masks and not config.instruction.strip():
             self._ask_for_instruction(settings.name, config)
