@@ -187,6 +187,7 @@ def test_each_is_an_expert_of_annotation(tiny):
 EYES = {'ivm_v1': lambda made: made.net.sam,
         'clipseg': lambda made: made.net.clip.vision_model,
         'grounded_sam2': lambda made: made.sam.vision_encoder,
+        'grounded_edgetam': lambda made: made.sam.vision_encoder,
         'sam3': lambda made: made.net.vision_encoder,
         'sam3_lite': lambda made: made.net.vision_encoder}
 """What each sees pictures with, all of a batch at once."""
