@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Grounding DINO and EdgeTAM: the same numbers as plain transformers, weights of its video form."""
+"""Grounding DINO and EdgeTAM: the numbers of plain transformers; weights of the video form."""
 
 import shutil
 import sys

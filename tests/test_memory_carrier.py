@@ -276,7 +276,7 @@ def test_missing_weights_are_asked_for_by_a_command(name, tmp_path, monkeypatch)
     """Nothing is fetched unasked, nor by timm: the network is not even tried."""
     monkeypatch.setattr('socket.socket.connect', lambda *given: pytest.fail('tried the network'))
     for weights in ('', str(tmp_path)):
-        with pytest.raises(WeightsError, match=f'track_by {name}: .*"ivm download {name}" fetches'):
+        with pytest.raises(WeightsError, match=f'track_by {name}: .*"ivm download {name}"'):
             load_carriers(replace(TRACK, track_by=name, track_weights=weights))
     module_of(name).write_random(tmp_path)
     load_carriers(replace(TRACK, track_by=name, track_weights=str(tmp_path)))

@@ -92,8 +92,7 @@ class GroundedSam2:
     def info(self) -> dict[str, Any]:
         """Name, weights, hash, device."""
         return {'generator': self.name, 'weights': str(self._folder), 'sha256': self._hash,
-                'device': str(self.sam.device), 'runtime': 'torch', 'provenance': {},
-                'quality': {}}
+                'device': str(self.sam.device), 'runtime': 'torch', 'provenance': {}, 'quality': {}}
 
     @torch.inference_mode()
     def generate(self, images: Sequence[np.ndarray], instructions: Sequence[str]) -> list[Mask]:
