@@ -45,7 +45,7 @@ OPTIONS = {option.name: option for cls in (NodeConfig, DeployConfig, MaskerConfi
 MODEL = ('generator', 'weights', 'precision', 'robot_plane', 'on_out_of_memory')
 GIVEN = {'instruction': str, 'method': str, 'device': str, 'generator': str, 'weights': str,
          'precision': str, 'robot_plane': str, 'on_out_of_memory': str, 'track': bool,
-         'track_interval': int}
+         'track_interval': int, 'track_by': str, 'track_weights': str}
 """Arguments that are parameters of the node, passed on only when they are given."""
 
 
@@ -98,7 +98,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument('device', default_value='', choices=['', 'auto', 'cpu', 'cuda'],
                               description='Where the network runs. Empty = by params_file, else '
                                           'cuda where there is one.'),
-        *map(model_argument, MODEL),
+        *map(model_argument, (*MODEL, 'track_by', 'track_weights')),
         DeclareLaunchArgument('track', default_value='', choices=['', 'true', 'false'],
                               description=f'{OPTIONS["track"].help} Empty = by params_file, else '
                                           f'false.'),

@@ -66,8 +66,7 @@ class GroundedSam2:
 
     Args:
         dino, sam: `GroundingDinoForObjectDetection`, `Sam2Model` or its like, on their device.
-        reader, looker: Their processors.
-        folder: Where `dino` is from.
+        reader, looker, folder: Their processors; where `dino` is from.
     """
 
     name, has_robot = 'grounded_sam2', False
@@ -92,7 +91,8 @@ class GroundedSam2:
     def info(self) -> dict[str, Any]:
         """Name, weights, hash, device."""
         return {'generator': self.name, 'weights': str(self._folder), 'sha256': self._hash,
-                'device': str(self.sam.device), 'runtime': 'torch', 'provenance': {}, 'quality': {}}
+                'device': str(self.sam.device), 'runtime': 'torch', 'provenance': {},
+                'quality': {}}
 
     @torch.inference_mode()
     def generate(self, images: Sequence[np.ndarray], instructions: Sequence[str]) -> list[Mask]:
