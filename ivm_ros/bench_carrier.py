@@ -28,7 +28,6 @@ import time
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -39,6 +38,7 @@ from ivm_ros.carriers import load_carriers
 from ivm_ros.files import replace_file
 from ivm_ros.masker import MaskerConfig
 from ivm_ros.models.device import choose_device, choose_threads
+from ivm_ros.terminal import PlainConsole
 from ivm_ros.tracker import Carrier, TrackConfig
 from ivm_ros.version import commit, versions
 
@@ -82,7 +82,7 @@ def bench_carrier(track: TrackConfig, masker: MaskerConfig, made: str, rounds: i
         if name in report:
             table.add_row(name.replace('_', ' ').replace('mib', 'memory, MiB'),
                           f'{report[name]:.0f}')
-    Console().print(table)
+    PlainConsole().print(table)
     if path:
         with replace_file(Path(path)) as part:
             part.write_text(json.dumps(report, indent=2) + '\n')
