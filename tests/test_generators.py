@@ -293,6 +293,8 @@ def test_ivm_bench_times_each_with_random_weights(name, tmp_path, capsys):
         assert report[key]['median'] > 1
     assert report['peak_process_mib'] > 100
     assert len(report['sha256']) == 64
+    assert report['gflops'] > 0
+    assert report['1_sentences_ms']['cpu'] > 1
     assert f'{report["1_sentences_ms"]["median"]:.1f}' in capsys.readouterr().out
 
 

@@ -15,6 +15,7 @@
 
 from dataclasses import replace
 import gc
+import json
 from pathlib import Path
 import sys
 
@@ -24,6 +25,7 @@ import torch
 from transformers import (EdgeTamVideoModel, Sam2ImageProcessor, Sam2VideoModel,
                           Sam2VideoProcessor, Sam2VideoVideoProcessor)
 
+from ivm_ros.bench import BenchConfig
 from ivm_ros.carriers import load_carriers
 from ivm_ros.cli import main
 from ivm_ros.config import ConfigError
@@ -317,3 +319,15 @@ def test_parameters_are_what_docstrings_and_pages_say():
             assert f'{millions:.1f} M' in text
             assert f'{part.gigabytes:g} GB' in text
         assert part.gigabytes == round(4 * millions / 1e3, 2)
+
+
+@pytest.mark.parametrize('name', CARRIERS)
+def test_ivm_bench_times_each_with_random_weights(name, tmp_path, capsys):
+    path = tmp_path / 'bench.json'
+    assert main(['bench', '--carrier', name, '--tiny', '--quick', '--json', str(path)]) == 0
+    report = json.loads(path.read_text())
+    assert (report['carrier'], report['made'], report['carry_ms']['n']) == (name, 'tiny', 5)
+    assert report['carry_ms']['cpu'] > 1 and report['gflops'] > .01
+    assert f'{report["carry_ms"]["cpu"]:.1f}' in capsys.readouterr().out
+    with pytest.raises(ConfigError, match='and no weights'):
+        BenchConfig(carrier=name, tiny=True, track_weights='a')

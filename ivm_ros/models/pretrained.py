@@ -126,7 +126,7 @@ def load_pretrained(kind: Any, folder: Path, other: tuple[str, ...] = (), **word
         'of another shape': sorted(map(_spelt, said['mismatched_keys']))}
     refuse_differences(folder, kind.__name__, differences)
     keep(model)
-    return model.eval()
+    return model.eval().requires_grad_(False)
 
 
 def load_processor(folder: Path) -> Any:
