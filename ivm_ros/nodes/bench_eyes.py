@@ -37,7 +37,7 @@ from ivm_ros.nodes.convert import stamp_ns, to_msg
 
 COUNTS = ('frames_in', 'frames_out', 'frames_stale', 'frames_lost', 'frames_faulty')
 BATCH = ('batches', 'frames')
-QUIET = 2.0
+QUIET = 10.0
 """Seconds without a picture after which no more are waited for."""
 
 
