@@ -18,7 +18,7 @@ Absolute figures drift on shared machines, so all jobs take turns, round after r
 are on ratios and differences of their medians.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 import json
@@ -51,6 +51,7 @@ from ivm_ros.version import commit, versions
 WARM_UP = 3
 CARRIER_SHARE = 20
 """Of as many rounds as the compact generator gets, a carrier gets one frame."""
+FRAMES_FOR_MEMORY = 30  # after these it stays where it is
 Times = dict[str, list[float]]
 
 
@@ -139,7 +140,9 @@ def bench(config: BenchConfig) -> int:
         node, skipped = _start_node(config, masker, stack)
         times = measure(jobs, node, rounds)
         stream = node.stream(frames, config.rate) if node is not None else None
-        memory = node.peak_memory if node is not None else None
+        memory = [node.peak_memory] if node is not None else []
+    if memory and 'onnx_network' in jobs:
+        memory.append(_memory_without_torch(config, masker))
     report = summary(times, stream, memory)
     report |= {'node': skipped or f'measured with {node.profile if node else ""}',
                'rounds': rounds, 'rate': config.rate, 'threads': masker.threads,
@@ -175,6 +178,15 @@ def _start_node(config: BenchConfig, masker: Masker,
     except ProcessError as error:
         return None, f'skipped: {error}'
     return node, ''
+
+
+def _memory_without_torch(config: BenchConfig, masker: Masker) -> float:
+    """Return the most memory that a node holds which masks by ONNX Runtime, MiB."""
+    with NodeBench(config.masker.weights, masker.threads, config.masker.device, 'onnx') as node:
+        node.wait()
+        for _ in range(FRAMES_FOR_MEMORY):
+            node.round()
+        return node.peak_memory
 
 
 def measure(jobs: dict[str, tuple[Job, int]], node: NodeBench | None, rounds: int) -> Times:
@@ -215,12 +227,20 @@ def _turns(jobs: dict[str, tuple[Job, int]], node: NodeBench | None,
         yield 'passthrough_roundtrip', through_relay
 
 
-def summary(times: Times, stream: dict[str, int] | None, memory: float | None = None
+def summary(times: Times, stream: dict[str, int] | None, memory: Sequence[float] = ()
             ) -> dict[str, Any]:
-    """Return medians and 99th percentiles, ms, the stream's counts, and the bars."""
+    """
+    Return medians and 99th percentiles, ms, the stream's counts, and the bars.
+
+    Args:
+        times: Of all turns.
+        stream: What became of its frames.
+        memory: Peak of the node, MiB, with PyTorch and with ONNX Runtime.
+    """
     report: dict[str, Any] = {f'{name}_ms': _figures(values) for name, values in times.items()}
     report = {'node_roundtrip_ms': None, 'passthrough_roundtrip_ms': None} | report
-    report |= {'frames': stream, 'node_peak_mib': memory}
+    report |= {'frames': stream, 'node_peak_mib': None, 'node_onnx_peak_mib': None}
+    report |= dict(zip(('node_peak_mib', 'node_onnx_peak_mib'), memory))
     report['bars'] = [{**asdict(bar), 'ok': bar.ok} for bar in bars(report)]
     return report
 
@@ -251,6 +271,9 @@ def bars(report: dict[str, Any]) -> list[Bar]:
                          - generator - medians['passthrough_roundtrip_ms'], 3))
     if report['node_peak_mib'] is not None:
         found.append(Bar('peak memory of the node, MiB', report['node_peak_mib'], 700))
+    if report['node_onnx_peak_mib'] is not None:
+        found.append(Bar('peak memory of the node with ONNX Runtime, MiB',
+                         report['node_onnx_peak_mib'], 700))
     if frames := report['frames']:
         found += [Bar('frames lost', frames['lost'], 0),
                   Bar('frames dropped as stale, %', 100 * frames['dropped'] / frames['in'], 1)]

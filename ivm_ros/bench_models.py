@@ -27,7 +27,9 @@ from ivm_ros.config import ConfigError
 from ivm_ros.deploy import apply, DeployConfig, MethodName
 from ivm_ros.image import letterbox_of, to_canvas
 from ivm_ros.masker import Masker, MaskerConfig
+from ivm_ros.models.checkpoint import load_checkpoint
 from ivm_ros.models.compact_generator import CompactGenerator
+from ivm_ros.models.installed import weights_path
 from ivm_ros.models.onnx_export import write_backbone
 from ivm_ros.models.onnx_generator import OnnxGenerator, session_of
 from ivm_ros.models.pixels import normalise
@@ -83,12 +85,11 @@ def onnx_jobs(weights: str, threads: int) -> dict[str, Job]:
     if not isinstance(generator, OnnxGenerator):
         raise TypeError(f'bench: wanted the ONNX generator, got {type(generator).__name__}')
     image = picture()
-    pixels = normalise(to_canvas(image, letterbox_of(SIZE, generator.canvas))[None],
-                       torch.device('cpu'))
-    feed = generator.feed(pixels, [SENTENCE])
+    canvas = to_canvas(image, letterbox_of(SIZE, generator.canvas))
+    feed = generator.feed(canvas[None], [SENTENCE])
     with TemporaryDirectory() as folder:
         path = Path(folder) / 'backbone.onnx'
-        write_backbone(generator.net, path)
+        write_backbone(load_checkpoint(weights_path(weights)).net, path)
         backbone = session_of(path, threads, ['CPUExecutionProvider'])
     return {'onnx_generator': lambda: masker(image, SENTENCE),
             'onnx_network': lambda: generator.session.run(None, feed),

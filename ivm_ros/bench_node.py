@@ -38,9 +38,10 @@ class NodeBench:
         weights: Checkpoint, '' for the one in use.
         threads: Of the node.
         device: Of the node.
+        runtime: Of the node.
     """
 
-    def __init__(self, weights: str, threads: int, device: str) -> None:
+    def __init__(self, weights: str, threads: int, device: str, runtime: str = 'torch') -> None:
         self._folder = TemporaryDirectory(prefix='ivm_bench_')
         self._space = f'/ivm_bench_{os.getpid()}'
         about = ros_facts()
@@ -52,7 +53,8 @@ class NodeBench:
         # With thresholds of 0 every frame is masked, whatever the weights see in the picture.
         self._node = self._start('ivm_node', 'node', {
             'instruction': 'pick up the red mug', 'found_threshold': 0.0, 'threshold': 0.0,
-            'threads': threads, 'device': device, **({'weights': weights} if weights else {})},
+            'threads': threads, 'device': device, 'runtime': runtime,
+            **({'weights': weights} if weights else {})},
             name=NODE)
         self._start('bench_relay', 'relay')
         self._probe = self._start('bench_probe', '', words=('node', 'relay'))

@@ -28,9 +28,11 @@ from ivm_ros.data.shards import decode_image, read_rows
 from ivm_ros.image import letterbox_of, Size, to_canvas
 from ivm_ros.models.checkpoint import load_checkpoint
 from ivm_ros.models.installed import weights_path
-from ivm_ros.models.onnx_export import example_inputs, INPUTS, write_graph
+from ivm_ros.models.onnx_export import example_inputs, INPUTS, write_graph, write_listener
+from ivm_ros.models.onnx_generator import listener_of
 from ivm_ros.models.onnx_int8 import quantise
 from ivm_ros.models.pixels import normalise
+from ivm_ros.models.text import TextEncoder
 from ivm_ros.picture_files import PictureFileError, read_picture
 
 PICTURES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp')
@@ -47,6 +49,9 @@ class ExportConfig:
         'int8: the backbone in 8 bits, by ranges seen on the pictures of --calibration.')] = 'none'
     calibration: Annotated[str, Doc(
         'Folder of pictures like those that it will see, or a dataset.')] = ''
+    listener: Annotated[bool, Doc(
+        'Also write OUT with .listen.onnx: sentence encoder and what is done once a sentence '
+        '(90 MB). With both a node with runtime onnx needs no PyTorch.')] = False
     pictures: Annotated[int, Range(1, 10000), Doc('Pictures to calibrate on, at most.')] = 128
 
     def __post_init__(self) -> None:
@@ -82,6 +87,8 @@ def export(config: ExportConfig) -> Path:
         raise ConfigError(f'ExportConfig.calibration: {config.calibration} holds no picture; '
                           f'wanted a dataset, or a folder of {", ".join(PICTURES)}')
     write_graph(checkpoint, path)
+    if config.listener:
+        write_listener(checkpoint, TextEncoder(), listener_of(path))
     if pictures:
         sizes = checkpoint.net.config.height, checkpoint.net.config.width
         quantise(path, _feeds(pictures, sizes, [

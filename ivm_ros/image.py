@@ -37,6 +37,12 @@ GRID = 4
 
 SMALLEST, LARGEST = 32, 4096
 
+MEAN = (0.485, 0.456, 0.406)
+"""Of ImageNet's pixels, RGB in [0, 1], as backbones want them taken away."""
+
+DEVIATION = (0.229, 0.224, 0.225)
+"""Of the same."""
+
 
 class ImageError(ValueError):
     """A picture has a wrong type, shape or size; the message says what was wanted and came."""

@@ -118,7 +118,8 @@ def _weights(weights: str) -> Facts:
 
 
 def _text_encoder() -> Facts:
-    from ivm_ros.models.text import file_hash, find_text_encoder, NAME
+    from ivm_ros.models.checkpoint_info import file_hash
+    from ivm_ros.models.text_files import find_text_encoder, NAME
 
     folder = find_text_encoder()
     return {'name': NAME, 'folder': str(folder), 'sha256': file_hash(folder / 'model.safetensors')}

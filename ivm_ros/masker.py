@@ -20,21 +20,21 @@ The one door: an image and a sentence go in, a soft mask comes out.
 """
 
 from collections.abc import Sequence
-from typing import Any, overload
+import sys
+from typing import Any, overload, TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from ivm_ros.image import check_image, ImageError
-from ivm_ros.models.checkpoint import CheckpointError
-from ivm_ros.models.device import choose_device, choose_threads, DeviceError
+from ivm_ros.models.device import choose_device, choose_threads
+from ivm_ros.models.errors import (
+    CheckpointError, DeviceError, MemoryFullError, OnnxError, TextEncoderError)
 from ivm_ros.models.generator import Generator
-from ivm_ros.models.memory import MemoryFullError
-from ivm_ros.models.onnx_export import OnnxError
-from ivm_ros.models.registry import make_generator
 from ivm_ros.models.settings import MaskerConfig
-from ivm_ros.models.text import TextEncoderError
 from ivm_ros.sample import InstructionError, Mask
+
+if TYPE_CHECKING:
+    from ivm_ros.models.memory import Careful
 
 __all__ = ['CheckpointError', 'DeviceError', 'ImageError', 'InstructionError', 'Masker',
            'MaskerConfig', 'MemoryFullError', 'OnnxError', 'TextEncoderError',
@@ -48,7 +48,8 @@ class Masker:
     """
     Masks images by sentences with the compact generator's promoted or shipped weights, or others.
 
-    Sets the number of threads of torch for the whole process (see `MaskerConfig.threads`).
+    Sets the number of threads of torch for the whole process (see `MaskerConfig.threads`). With
+    `runtime` onnx nothing imports torch.
 
     Args:
         config: What masks are made with.
@@ -62,20 +63,32 @@ class Masker:
     """
 
     def __init__(self, config: MaskerConfig = MaskerConfig()) -> None:
-        device = choose_device(config.device)
         self.threads = choose_threads(config.threads)
+        self._careful: Careful | None = None
+        if config.runtime == 'onnx':
+            from ivm_ros.models.onnx_generator import OnnxGenerator
+
+            self._generator: Generator = OnnxGenerator(config, self.threads)
+            return
+        import torch
+
+        from ivm_ros.models.registry import make_generator
+
         torch.set_num_threads(self.threads)
-        self._careful = make_generator(config, device, self.threads)
+        self._careful = make_generator(config, choose_device(config.device), self.threads)
+        self._generator = self._careful
 
     @property
     def generator(self) -> Generator:
         """The generator in use; another one after CUDA memory ran out and `cpu` is the rule."""
-        return self._careful.generator
+        return self._careful.generator if self._careful is not None else self._generator
 
     @property
     def info(self) -> dict[str, Any]:
         """What a bug report needs: generator, weights, provenance, device, threads."""
-        return {**self._careful.info, 'threads': self.threads, 'torch': torch.__version__}
+        torch = sys.modules.get('torch')
+        return {**self._generator.info, 'threads': self.threads,
+                'torch': torch.__version__ if torch is not None else 'not loaded'}
 
     @overload
     def __call__(self, image: np.ndarray, instruction: str) -> Mask: ...
@@ -114,7 +127,7 @@ class Masker:
     def _generate(self, images: list[np.ndarray], instructions: list[str]) -> list[Mask]:
         for image in images:
             check_image(image)
-        return self._careful.generate(images, [check_instruction(text) for text in instructions])
+        return self._generator.generate(images, [check_instruction(text) for text in instructions])
 
 
 def check_instruction(text: str) -> str:

@@ -34,7 +34,7 @@ from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.data.shards import read_info
 from ivm_ros.evaluate.grounding import bootstrap, images_of, Score, score_images
 from ivm_ros.masker import Masker, MaskerConfig
-from ivm_ros.models.checkpoint import read_checkpoint_info
+from ivm_ros.models.checkpoint_info import read_checkpoint_info
 from ivm_ros.models.installed import choose, current_name, install, NONE, shelf, weights_path
 from ivm_ros.terminal import PlainConsole, printable
 from ivm_ros.version import commit, versions

@@ -125,7 +125,8 @@ def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from ivm_ros.models.checkpoint import save_checkpoint
     from ivm_ros.models.compact import CompactConfig, CompactNet
-    from ivm_ros.models.text import file_hash, find_text_encoder
+    from ivm_ros.models.checkpoint_info import file_hash
+    from ivm_ros.models.text_files import find_text_encoder
 
     path = tmp_path_factory.mktemp('weights') / 'small.safetensors'
     torch.manual_seed(0)

@@ -33,7 +33,8 @@ from ivm_ros.config import ConfigError
 from ivm_ros.data.loader import Batches
 from ivm_ros.data.scenes import Scenes
 from ivm_ros.data.shards import DatasetError, read_rows, Row, write_info, write_shard
-from ivm_ros.models.checkpoint import load_checkpoint, SHIPPED
+from ivm_ros.models.checkpoint import load_checkpoint
+from ivm_ros.models.checkpoint_info import SHIPPED
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.train.baselines import RAMP, self_paced, small_loss
 from ivm_ros.train.batch import to_batch

@@ -32,7 +32,8 @@ from ivm_ros.evaluate.splits import evaluate_splits, SplitsConfig
 from ivm_ros.evaluate.words import evaluate_words, WordsConfig
 from ivm_ros.models.checkpoint import load_checkpoint, save_checkpoint
 from ivm_ros.models.compact import CompactConfig, CompactNet
-from ivm_ros.models.text import file_hash, find_text_encoder
+from ivm_ros.models.checkpoint_info import file_hash
+from ivm_ros.models.text_files import find_text_encoder
 from ivm_ros.sample import Mask, Sample
 
 

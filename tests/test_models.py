@@ -28,12 +28,16 @@ import torch
 from ivm_ros.evaluate.splits import FLOORS, table
 from ivm_ros.models.backbone import (
     BackboneError, find_imagenet_weights, MobileNetPyramid, TAPS)
-from ivm_ros.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, SHIPPED
+from ivm_ros.models.checkpoint import load_checkpoint, save_checkpoint
+from ivm_ros.models.checkpoint_info import SHIPPED
+from ivm_ros.models.errors import CheckpointError
 from ivm_ros.models.compact import CompactConfig, CompactNet, FAINT
 from ivm_ros.models.pixels import normalise
 from ivm_ros.models.sentence_store import SentenceStore, StoreError
-from ivm_ros.models.text import (
-    DIM, file_hash, find_text_encoder, TextEncoder, TextEncoderError)
+from ivm_ros.models.checkpoint_info import file_hash
+from ivm_ros.models.errors import TextEncoderError
+from ivm_ros.models.text import TextEncoder
+from ivm_ros.models.text_files import DIM, find_text_encoder
 
 SMALL = CompactConfig(height=64, width=96, dim=32, depth=1, heads=2)
 

@@ -14,6 +14,8 @@
 """The network as an ONNX graph: the same masks, whatever the batch and the sentence."""
 
 from pathlib import Path
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -22,9 +24,10 @@ import pytest
 from ivm_ros.cli import main
 from ivm_ros.config import ConfigError
 from ivm_ros.export import export, ExportConfig, pictures_of
-from ivm_ros.masker import Masker, MaskerConfig, OnnxError
-from ivm_ros.models.checkpoint import SHIPPED
+from ivm_ros.masker import DeviceError, Masker, MaskerConfig, OnnxError, TextEncoderError
+from ivm_ros.models.checkpoint_info import file_hash, SHIPPED
 from ivm_ros.models.onnx_export import INPUTS, OPSET, OUTPUTS
+from ivm_ros.models.onnx_generator import graph_path, listener_of
 
 onnx = pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
@@ -34,7 +37,7 @@ pytest.importorskip('onnxruntime')
 def graph(tmp_path_factory) -> Path:
     """Export the shipped weights."""
     path = tmp_path_factory.mktemp('onnx') / 'compact.onnx'
-    assert main(['export', '--out', str(path)]) == 0
+    assert main(['export', '--out', str(path), '--listener']) == 0
     return path
 
 
@@ -88,14 +91,63 @@ def test_what_runs_is_told(maskers):
     assert maskers[1].info['providers'] == ['CPUExecutionProvider']
 
 
-def test_without_a_file_it_is_made_once_and_kept(tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_what_is_missing_is_made_once_and_kept(graph, tmp_path, monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    kept = graph_path(file_hash(SHIPPED))
+    kept.parent.mkdir()
+    kept.write_bytes(graph.read_bytes())
     first = Masker(MaskerConfig(runtime='onnx'))
-    (path,) = (tmp_path / 'ivm_ros').glob('*.onnx')
-    written = path.stat().st_mtime_ns
+    written = {path: path.stat().st_mtime_ns for path in kept.parent.iterdir()}
+    assert {*written} == {kept, listener_of(kept)}
     Masker(MaskerConfig(runtime='onnx'))
-    assert path.stat().st_mtime_ns == written
-    assert first.info['graph'] == str(path)
+    assert {path: path.stat().st_mtime_ns for path in kept.parent.iterdir()} == written
+    assert first.info['graph'] == str(kept)
+
+
+WITHOUT_TORCH = """
+import sys
+import numpy as np
+sys.modules['torch'] = None  # whoever imports it fails
+from ivm_ros.masker import Masker, MaskerConfig
+masker = Masker(MaskerConfig(runtime='onnx', graph=sys.argv[1]))
+mask = masker(np.load(sys.argv[2]), sys.argv[3])
+assert 'ivm_ros.nodes' not in sys.modules
+import ivm_ros.nodes.lifecycle
+np.save(sys.argv[2], mask.target)
+print(masker.info['torch'])
+"""
+
+
+def test_masks_and_the_node_need_no_torch(graph, maskers, seen, tmp_path):
+    image, text = seen[0]
+    place = tmp_path / 'image.npy'
+    np.save(place, image)
+    done = subprocess.run([sys.executable, '-c', WITHOUT_TORCH, str(graph), str(place), text],
+                          capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == 'not loaded'
+    assert np.abs(np.load(place) - maskers[0](image, text).target).max() < 1e-3
+
+
+def test_where_torch_is_missing_too_the_way_out_is_told(tmp_path, monkeypatch):
+    (tmp_path / 'torch.py').write_text('raise ModuleNotFoundError("No module named torch")')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    with pytest.raises(OnnxError, match='No module named torch.*"ivm export --listener"'):
+        Masker(MaskerConfig(runtime='onnx'))
+
+
+def test_another_sentence_encoder_is_refused(graph, tmp_path):
+    for name in ('model.safetensors', 'tokenizer.json'):
+        (tmp_path / name).write_bytes(b'another')
+    with pytest.raises(TextEncoderError, match='not the sentence encoder of compact'):
+        Masker(MaskerConfig(runtime='onnx', graph=str(graph), text_encoder=str(tmp_path)))
+
+
+def test_cuda_that_is_not_there_is_told(graph):
+    with pytest.raises(DeviceError, match='ONNX Runtime has no CUDA'):
+        Masker(MaskerConfig(runtime='onnx', graph=str(graph), device='cuda'))
 
 
 def test_graphs_of_other_weights_and_broken_ones_are_refused(graph, tmp_path):

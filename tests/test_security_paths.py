@@ -39,7 +39,8 @@ from ivm_ros.data.shards import DatasetError, encode_image
 from ivm_ros.evaluate.questions import egothink_items, vstar_items
 from ivm_ros.evaluate.sources import Source
 from ivm_ros.files import FileError, inside
-from ivm_ros.models.checkpoint import CheckpointError, load_checkpoint
+from ivm_ros.models.checkpoint import load_checkpoint
+from ivm_ros.models.errors import CheckpointError
 from ivm_ros.models.installed import choose, install, weights_home
 from ivm_ros.models.ivm_v1_weights import read_tensors
 from ivm_ros.models.pretrained import check_files, load_processor, WeightsError

@@ -32,7 +32,8 @@ from ivm_ros.data.loader import Batches, scene_arrays
 from ivm_ros.data.scenes import Scenes
 from ivm_ros.data.shards import DatasetError, decode_image, read_rows, write_info
 from ivm_ros.image import letterbox_of
-from ivm_ros.models.checkpoint import load_checkpoint, SHIPPED
+from ivm_ros.models.checkpoint import load_checkpoint
+from ivm_ros.models.checkpoint_info import SHIPPED
 from ivm_ros.models.compact import CompactConfig, CompactNet
 from ivm_ros.models.text import TextEncoder, words_of
 from ivm_ros.train.batch import to_batch

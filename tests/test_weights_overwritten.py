@@ -29,7 +29,7 @@ from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.models.installed import weights_path
 from ivm_ros.models.registry import module_of
 from ivm_ros.models.settings import GENERATORS
-from ivm_ros.models.text import find_text_encoder
+from ivm_ros.models.text_files import find_text_encoder
 
 image = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
 for name in GENERATORS:

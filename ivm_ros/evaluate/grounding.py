@@ -44,7 +44,7 @@ from ivm_ros.evaluate.report import print_grounding
 from ivm_ros.evaluate.rerun_log import RerunLog
 from ivm_ros.files import replace_file
 from ivm_ros.masker import Masker, MaskerConfig
-from ivm_ros.models.checkpoint import read_checkpoint_info, write_checkpoint_info
+from ivm_ros.models.checkpoint_info import read_checkpoint_info, write_checkpoint_info
 from ivm_ros.sample import Mask, Sample
 from ivm_ros.terminal import printable
 from ivm_ros.version import commit, versions

@@ -34,7 +34,8 @@ from ivm_ros.config import check, Doc, Range
 from ivm_ros.data.loader import Arrays, Batches
 from ivm_ros.data.scenes import Scenes
 from ivm_ros.files import replace_file
-from ivm_ros.models.checkpoint import load_checkpoint, SHIPPED
+from ivm_ros.models.checkpoint import load_checkpoint
+from ivm_ros.models.checkpoint_info import SHIPPED
 from ivm_ros.models.compact import at_least_one, CompactNet, paint
 from ivm_ros.models.outlines import draw
 from ivm_ros.models.pixels import normalise

@@ -34,7 +34,8 @@ import torch.nn.functional as F  # noqa: N812 (the field's own name)
 from ivm_ros.config import check, Doc, Range
 from ivm_ros.files import replace_file
 from ivm_ros.language.nouns import NOUNS
-from ivm_ros.models.checkpoint import load_checkpoint, SHIPPED
+from ivm_ros.models.checkpoint import load_checkpoint
+from ivm_ros.models.checkpoint_info import SHIPPED
 from ivm_ros.models.text import TextEncoder, words_of
 from ivm_ros.terminal import PlainConsole
 from ivm_ros.version import commit

@@ -20,7 +20,6 @@ seed, data, versions) and `quality` (what `ivm eval grounding` measured). Nothin
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-import json
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +28,11 @@ from safetensors.torch import load_file, save_file
 import torch
 
 from ivm_ros.config import ConfigError, from_dict
-from ivm_ros.files import read_json, replace_file
+from ivm_ros.files import replace_file
+from ivm_ros.models.checkpoint_info import (
+    file_hash, FORMAT, read_checkpoint_info, SHIPPED, write_checkpoint_info)
 from ivm_ros.models.compact import CompactConfig, CompactNet
-from ivm_ros.models.text import file_hash
-
-# 1: before things were proposed, 2: .. words compared with them, 3: .. a run with hidden units in
-# outlines, 4: with them
-FORMAT = 5
-SHIPPED = Path(__file__).parent.parent / 'weights' / 'compact.safetensors'
-
-
-class CheckpointError(ValueError):
-    """A checkpoint cannot be used; the message names the file, what is wrong and the cure."""
+from ivm_ros.models.errors import CheckpointError
 
 
 @dataclass(frozen=True)
@@ -80,32 +72,6 @@ def save_checkpoint(path: Path, net: CompactNet, text_encoder: Mapping[str, str]
     with replace_file(path) as part:
         save_file(state, part)
     write_checkpoint_info(path, info)
-
-
-def write_checkpoint_info(path: Path, info: Mapping[str, Any]) -> None:
-    """Write the JSON beside a checkpoint."""
-    with replace_file(path.with_suffix('.json')) as part:
-        part.write_text(json.dumps(info, indent=2) + '\n')
-
-
-def read_checkpoint_info(path: Path) -> dict[str, Any]:
-    """Read the JSON beside a checkpoint."""
-    beside = path.with_suffix('.json')
-    if not beside.is_file():
-        raise CheckpointError(f'{path} has no {beside.name} beside it; copy both files')
-    try:
-        info: dict[str, Any] = read_json(beside)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f'{beside} is not JSON ({error}); copy it again') from error
-    if not isinstance(info, dict) or info.get('generator') != 'compact':
-        raise CheckpointError(f'{beside}: wanted "generator": "compact", got '
-                              f'{info.get("generator")!r}' if isinstance(info, dict) else
-                              f'{beside}: wanted a JSON object')
-    if info.get('format') != FORMAT:
-        raise CheckpointError(f'{beside}: wanted format {FORMAT}, got {info.get("format")!r}: '
-                              'written by another version of ivm_ros; use that version, or train '
-                              'anew with "ivm train"')
-    return info
 
 
 def load_checkpoint(path: Path = SHIPPED) -> Checkpoint:

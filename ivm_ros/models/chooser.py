@@ -26,7 +26,7 @@ import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.models.attention import Block, gelu
 from ivm_ros.models.proposals import PAIRS, PLACES, Proposals
-from ivm_ros.models.text import DIM as TEXT_DIM
+from ivm_ros.models.text_files import DIM as TEXT_DIM
 
 LIE = 32  # width of what is known of how two things lie
 NAMING = 96  # width of the space in which words and things are compared

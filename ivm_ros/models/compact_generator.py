@@ -15,7 +15,6 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,10 +23,12 @@ import torch
 from ivm_ros.image import from_canvas, letterbox_of, to_canvas
 from ivm_ros.models.checkpoint import Checkpoint, load_checkpoint
 from ivm_ros.models.chooser import Heard
+from ivm_ros.models.errors import TextEncoderError
 from ivm_ros.models.installed import weights_path
 from ivm_ros.models.pixels import normalise
 from ivm_ros.models.settings import MaskerConfig
-from ivm_ros.models.text import NAME, TextEncoder, TextEncoderError
+from ivm_ros.models.text import TextEncoder
+from ivm_ros.models.text_files import NAME
 from ivm_ros.sample import Mask
 
 LISTENED = 16
@@ -36,19 +37,13 @@ LISTENED = 16
 
 def make(config: MaskerConfig, device: torch.device, threads: int) -> 'CompactGenerator':
     """
-    Make the compact generator, in PyTorch or ONNX Runtime.
+    Make the compact generator.
 
     Raises:
-        CheckpointError, TextEncoderError, OnnxError: As its parts do.
+        CheckpointError, TextEncoderError: As its parts do.
     """
     checkpoint = load_checkpoint(weights_path(config.weights))
-    encoder = TextEncoder(config.text_encoder, device)
-    if config.runtime == 'torch':
-        return CompactGenerator(checkpoint, encoder, config.half)
-    from ivm_ros.models.onnx_generator import OnnxGenerator
-
-    return OnnxGenerator(checkpoint, encoder, Path(config.graph) if config.graph else None,
-                         threads)
+    return CompactGenerator(checkpoint, TextEncoder(config.text_encoder, device), config.half)
 
 
 class CompactGenerator:

@@ -14,21 +14,23 @@
 """Where the network runs and with how many threads: decided in one place, said aloud."""
 
 import os
+from typing import TYPE_CHECKING
 
-import torch
+from ivm_ros.models.errors import DeviceError
+
+if TYPE_CHECKING:
+    import torch
 
 
-class DeviceError(ValueError):
-    """The device asked for is not there."""
-
-
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str) -> 'torch.device':
     """
     Turn 'auto', 'cpu' or 'cuda' into a device.
 
     Raises:
         DeviceError: CUDA is asked for and absent.
     """
+    import torch  # here, as what runs in ONNX Runtime does without
+
     if name == 'auto':
         name = 'cuda' if torch.cuda.is_available() else 'cpu'
     if name == 'cuda' and not torch.cuda.is_available():

@@ -22,7 +22,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ivm_ros.models.compact import CompactConfig, CompactNet
-from ivm_ros.models.text import DIM
+from ivm_ros.models.text_files import DIM
 
 OUR_TOKENS = 14  # a sentence of a dozen words
 

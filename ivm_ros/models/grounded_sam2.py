@@ -29,13 +29,13 @@ import torch
 from torch.nn import functional
 from typing_extensions import Self
 
+from ivm_ros.models.checkpoint_info import file_hash
 from ivm_ros.models.grounded_sam2_random import write_random
 from ivm_ros.models.once import Once
 from ivm_ros.models.phrases import phrases_of
 from ivm_ros.models.pretrained import (check_files, dtype_of, find_part, load_pretrained,
                                        load_processor, Part)
 from ivm_ros.models.settings import MaskerConfig
-from ivm_ros.models.text import file_hash
 from ivm_ros.sample import Mask
 
 __all__ = ['PARTS', 'GroundedSam2', 'make', 'write_random']

@@ -29,8 +29,8 @@ import shutil
 from typing import Any
 
 from ivm_ros.files import read_json, replace_file
-from ivm_ros.models.checkpoint import CheckpointError, load_checkpoint, SHIPPED
-from ivm_ros.models.text import file_hash
+from ivm_ros.models.checkpoint_info import file_hash, SHIPPED
+from ivm_ros.models.errors import CheckpointError
 
 POINTER, FILE, REPORT = 'current', 'compact.safetensors', 'promotion.json'
 NONE = 'shipped'
@@ -120,7 +120,7 @@ def install(checkpoint: Path, name: str, report: Mapping[str, Any]) -> Path:
     Raises:
         CheckpointError: It cannot be loaded, or other weights have that name.
     """
-    digest = load_checkpoint(checkpoint).hash
+    digest = _tried(checkpoint)
     now = datetime.now(timezone.utc)
     name = name or f'{now:%Y-%m-%d}-{digest[:8]}'
     path = installed(name)
@@ -161,10 +161,17 @@ def choose(name: str) -> Path:
     if not path.is_file():
         known = ', '.join([*(item.name for item in shelf()), NONE])
         raise CheckpointError(f'no weights {name!r} are installed; there are: {known}')
-    load_checkpoint(path)
+    _tried(path)
     with replace_file(pointer) as part:
         part.write_text(name + '\n')
     return path
+
+
+def _tried(path: Path) -> str:
+    """Load a checkpoint to see that it can be; give its SHA-256."""
+    from ivm_ros.models.checkpoint import load_checkpoint  # needs PyTorch, which a node may not
+
+    return load_checkpoint(path).hash
 
 
 def shelf() -> list[Installed]:

@@ -29,12 +29,12 @@ from PIL import Image
 import torch
 from torch.nn import functional
 
+from ivm_ros.models.checkpoint_info import file_hash
 from ivm_ros.models.ivm_v1_net import load_net, V1Net
 from ivm_ros.models.ivm_v1_random import write_random
 from ivm_ros.models.pixels import normalise
 from ivm_ros.models.pretrained import find_part, load_processor, Part
 from ivm_ros.models.settings import MaskerConfig
-from ivm_ros.models.text import file_hash
 from ivm_ros.sample import Mask
 
 __all__ = ['PARTS', 'V1Generator', 'make', 'write_random']

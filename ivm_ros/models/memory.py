@@ -21,15 +21,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from ivm_ros.models.errors import MemoryFullError
 from ivm_ros.models.generator import Generator
 from ivm_ros.sample import Mask
 
 ADVICE = ('choose a smaller precision or generator, free the GPU, or set on_out_of_memory to '
           'split or cpu')
-
-
-class MemoryFullError(ValueError):
-    """CUDA memory ran out and the rule did not help; the message says what would."""
 
 
 class Careful:

@@ -23,8 +23,8 @@ import numpy as np
 import torch
 
 from ivm_ros.language.grammar import GrammarParser
+from ivm_ros.models.checkpoint_info import file_hash
 from ivm_ros.models.pretrained import check_files
-from ivm_ros.models.text import file_hash
 from ivm_ros.sample import Mask
 
 

@@ -16,8 +16,7 @@
 import numpy as np
 import torch
 
-MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of RGB in [0, 1]
-DEVIATION = (0.229, 0.224, 0.225)
+from ivm_ros.image import DEVIATION, MEAN
 
 
 def normalise(images: np.ndarray, device: torch.device | str = 'cpu') -> torch.Tensor:

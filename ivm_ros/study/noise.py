@@ -32,7 +32,8 @@ import torch
 from ivm_ros.annotate.noise import LEVELS
 from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.files import replace_file
-from ivm_ros.models.checkpoint import Checkpoint, load_checkpoint, SHIPPED
+from ivm_ros.models.checkpoint import Checkpoint, load_checkpoint
+from ivm_ros.models.checkpoint_info import SHIPPED
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.study.methods import first_stage, learn, METHODS, Task
 from ivm_ros.study.pupil import true_iou

@@ -32,7 +32,8 @@ from ivm_ros.language.naming import all_names
 from ivm_ros.models.backbone import find_imagenet_weights
 from ivm_ros.models.checkpoint import Checkpoint, save_checkpoint
 from ivm_ros.models.compact import CompactNet
-from ivm_ros.models.text import NAME, TextEncoder, words_of
+from ivm_ros.models.text import TextEncoder, words_of
+from ivm_ros.models.text_files import NAME
 from ivm_ros.train.config import TrainConfig
 from ivm_ros.train.judging import Judging
 from ivm_ros.train.learner import Learner

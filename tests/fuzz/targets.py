@@ -224,7 +224,8 @@ def checkpoint_target() -> Target:
     """Load patched weights with an edited JSON beside them."""
     import torch
 
-    from ivm_ros.models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+    from ivm_ros.models.checkpoint import load_checkpoint, save_checkpoint
+    from ivm_ros.models.errors import CheckpointError
     from ivm_ros.models.compact import CompactConfig, CompactNet
     from ivm_ros.models.ivm_v1_weights import read_tensors
     from ivm_ros.models.pretrained import check_files

@@ -252,7 +252,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from ivm_ros.models.checkpoint import save_checkpoint
     from ivm_ros.models.compact import CompactConfig, CompactNet
-    from ivm_ros.models.text import file_hash, find_text_encoder, NAME
+    from ivm_ros.models.checkpoint_info import file_hash
+    from ivm_ros.models.text_files import find_text_encoder, NAME
 
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp('weights') / 'random.safetensors'
@@ -268,7 +269,8 @@ def slow_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from ivm_ros.models.checkpoint import save_checkpoint
     from ivm_ros.models.compact import CompactConfig, CompactNet
-    from ivm_ros.models.text import file_hash, find_text_encoder, NAME
+    from ivm_ros.models.checkpoint_info import file_hash
+    from ivm_ros.models.text_files import find_text_encoder, NAME
 
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp('slow') / 'slow.safetensors'

@@ -23,7 +23,8 @@ from std_srvs.srv import Trigger
 import torch
 
 from ivm_ros.masker import Masker, MaskerConfig
-from ivm_ros.models.checkpoint import read_checkpoint_info, save_checkpoint
+from ivm_ros.models.checkpoint import save_checkpoint
+from ivm_ros.models.checkpoint_info import read_checkpoint_info
 from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.installed import install, installed
 from ivm_ros.nodes.convert import to_msg
