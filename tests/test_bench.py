@@ -57,6 +57,7 @@ def test_bars_worked_out_by_hand():
         'slowest deployment method, ms': (4, False),
         'node - generator - pass-through, ms': (4, False),
         'peak memory of the node, MiB': (640, True),
+        'peak memory of the node with ONNX Runtime, MiB': (250, True),
         'frames lost': (1, False),
         'frames dropped as stale, %': (2, False),
     }
