@@ -26,7 +26,7 @@ import time
 from typing import Any
 
 from ivm_ros.config import ConfigError
-from ivm_ros.models.errors import CheckpointError
+from ivm_ros.masker import CheckpointError
 from ivm_ros.models.installed import weights_path
 from ivm_ros.terminal import printable
 from ivm_ros.work import in_processes, progress_of
