@@ -134,7 +134,7 @@ def test_where_torch_is_missing_too_the_way_out_is_told(tmp_path, monkeypatch):
     (tmp_path / 'torch.py').write_text('raise ModuleNotFoundError("No module named torch")')
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-    with pytest.raises(OnnxError, match='No module named torch.*"ivm export --listener"'):
+    with pytest.raises(OnnxError, match=r'No module named torch.*"ivm export --listener"'):
         Masker(MaskerConfig(runtime='onnx'))
 
 

@@ -81,7 +81,11 @@ class OnnxGenerator:
         self.session = self._open(self.graph, threads, providers)
         self._listener = self._open(listener, threads, ['CPUExecutionProvider'])
         self.canvas: tuple[int, int] = tuple(self.session.get_inputs()[0].shape[2:])
-        self._tokenizer = Tokenizer.from_file(str(self._folder / 'tokenizer.json'))
+        try:
+            self._tokenizer = Tokenizer.from_file(str(self._folder / 'tokenizer.json'))
+        except Exception as error:  # tokenizers raises bare ones
+            raise TextEncoderError(f'{self._folder}: the tokenizer is torn or another one '
+                                   f'({error}); copy it again') from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._heard: dict[tuple[str, ...], dict[str, np.ndarray]] = {}

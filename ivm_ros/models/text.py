@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ivm_ros.models.checkpoint_info import file_hash
+from ivm_ros.models.errors import TextEncoderError
 from ivm_ros.models.sentence_store import SentenceStore
 from ivm_ros.models.text_files import DIM, find_text_encoder, MAX_TOKENS
 
