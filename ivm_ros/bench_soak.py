@@ -12,14 +12,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-`ivm bench soak`: does the node stay as it is for as long as a robot works?
+`ivm bench soak`: whether the node stays as it is for as long as a robot works.
 
 The node as users start it gets more pictures than it can mask. Delivered pictures and their age
 are counted at the policy's end, memory, threads and file handles are read from /proc.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 import json
 import os
 from pathlib import Path
@@ -81,9 +81,8 @@ def soak(config: SoakConfig) -> int:
         for number in range(max(2, round(60.0 * config.minutes / window))):
             rows.append(observe(programs, node, watch, window))
             console.print(f'{number + 1}: {rows[-1]}', soft_wrap=True, highlight=False)
-    report = {'rows': rows, 'bars': [{'name': bar.name, 'value': bar.value, 'limit': bar.limit,
-                                      'at_least': bar.at_least, 'ok': bar.ok}
-                                     for bar in judge(rows, config.least)],
+    kept = judge(rows, config.least)
+    report = {'rows': rows, 'bars': [{**asdict(bar), 'ok': bar.ok} for bar in kept],
               'settings': vars(config), 'window_s': window, 'cores': os.cpu_count(),
               'cores_used': len(os.sched_getaffinity(0)), 'command': shlex.join(sys.argv),
               'commit': commit(), 'versions': versions()}
@@ -91,7 +90,7 @@ def soak(config: SoakConfig) -> int:
     if config.json:
         with replace_file(Path(config.json)) as part:
             part.write_text(json.dumps(report, indent=1) + '\n')
-    return int(not all(bar['ok'] for bar in report['bars']))
+    return int(not all(bar.ok for bar in kept))
 
 
 def start(config: SoakConfig, pictures: Path, programs: Programs) -> tuple[Program, Program]:

@@ -27,9 +27,9 @@ from ivm_ros.bench_models import deploy_jobs, model_jobs
 from ivm_ros.bench_node import NodeBench
 from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.models.checkpoint import save_checkpoint
+from ivm_ros.models.checkpoint_info import file_hash
 from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.flops import compact_gflops, count
-from ivm_ros.models.checkpoint_info import file_hash
 from ivm_ros.models.text_files import find_text_encoder
 from ivm_ros.processes import ProcessError, ros_facts
 

@@ -29,8 +29,8 @@ from ivm_ros.draw import draw_debug
 from ivm_ros.info import brief
 from ivm_ros.mask_files import FilesError, names_of, split_words
 from ivm_ros.models.checkpoint import save_checkpoint
-from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.checkpoint_info import file_hash
+from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.text_files import find_text_encoder
 from ivm_ros.sample import Mask
 

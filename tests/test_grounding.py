@@ -23,16 +23,15 @@ import torch
 from ivm_ros.config import ConfigError
 from ivm_ros.data.shards import DatasetError, encode_image, Row, write_info, write_shard
 from ivm_ros.evaluate.failures import Failures
-from ivm_ros.evaluate.grounding import (
-    bootstrap, GroundingConfig, main, Score, summarise)
+from ivm_ros.evaluate.grounding import bootstrap, GroundingConfig, main, Score, summarise
 from ivm_ros.evaluate.metrics import fit_of
 from ivm_ros.evaluate.proposals import evaluate_proposals, ProposalsConfig
 from ivm_ros.evaluate.references import hsv_words, keep_all
 from ivm_ros.evaluate.splits import evaluate_splits, SplitsConfig
 from ivm_ros.evaluate.words import evaluate_words, WordsConfig
 from ivm_ros.models.checkpoint import load_checkpoint, save_checkpoint
-from ivm_ros.models.compact import CompactConfig, CompactNet
 from ivm_ros.models.checkpoint_info import file_hash
+from ivm_ros.models.compact import CompactConfig, CompactNet
 from ivm_ros.models.text_files import find_text_encoder
 from ivm_ros.sample import Mask, Sample
 

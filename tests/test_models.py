@@ -26,16 +26,13 @@ from safetensors.torch import load_file, save_file
 import torch
 
 from ivm_ros.evaluate.splits import FLOORS, table
-from ivm_ros.models.backbone import (
-    BackboneError, find_imagenet_weights, MobileNetPyramid, TAPS)
+from ivm_ros.models.backbone import BackboneError, find_imagenet_weights, MobileNetPyramid, TAPS
 from ivm_ros.models.checkpoint import load_checkpoint, save_checkpoint
-from ivm_ros.models.checkpoint_info import SHIPPED
-from ivm_ros.models.errors import CheckpointError
+from ivm_ros.models.checkpoint_info import file_hash, SHIPPED
 from ivm_ros.models.compact import CompactConfig, CompactNet, FAINT
+from ivm_ros.models.errors import CheckpointError, TextEncoderError
 from ivm_ros.models.pixels import normalise
 from ivm_ros.models.sentence_store import SentenceStore, StoreError
-from ivm_ros.models.checkpoint_info import file_hash
-from ivm_ros.models.errors import TextEncoderError
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.models.text_files import DIM, find_text_encoder
 

@@ -32,12 +32,11 @@ from ivm_ros.data.shards import encode_image, Row, write_info, write_shard
 from ivm_ros.evaluate.grounding import Score
 from ivm_ros.masker import Masker
 from ivm_ros.models.checkpoint import load_checkpoint, save_checkpoint
-from ivm_ros.models.checkpoint_info import read_checkpoint_info, SHIPPED
-from ivm_ros.models.errors import CheckpointError
+from ivm_ros.models.checkpoint_info import file_hash, read_checkpoint_info, SHIPPED
 from ivm_ros.models.compact import CompactNet
+from ivm_ros.models.errors import CheckpointError
 from ivm_ros.models.installed import (
     choose, current_name, install, installed, shelf, weights_home, weights_path)
-from ivm_ros.models.checkpoint_info import file_hash
 from ivm_ros.promote import figures_of, PromoteConfig
 
 

@@ -48,8 +48,8 @@ seeds = st.integers(0, 2**32 - 1)
 sides = st.integers(1, 90)
 odd = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner,
-                                                               max_size=4), max_leaves=12)
+    lambda inner: (st.lists(inner, max_size=4)
+                   | st.dictionaries(st.text(max_size=8), inner, max_size=4)), max_leaves=12)
 WORDS = ('pick up', 'the', 'red', 'mug', 'left of', 'and', 'put it', 'on', 'plate', 'not', ',',
          'all', 'which is', 'behind', 'two', 'between', 'the blue one', 'please', 'then', '.')
 sentences = st.text(max_size=200) | st.lists(st.sampled_from(WORDS), max_size=25).map(' '.join)
@@ -67,8 +67,8 @@ def outcome(call: Callable[[], Any], named: type[Exception]) -> tuple[Any, Excep
 
 @patient
 @given(sides, sides, st.integers(1, 40), st.integers(1, 40), seeds)
-def test_a_letterbox_keeps_the_picture_inside_and_gives_it_back(height, width, rows, columns,
-                                                               seed):
+def test_a_letterbox_keeps_the_picture_inside_and_gives_it_back(
+        height, width, rows, columns, seed):
     canvas = (GRID * rows, GRID * columns)
     box = letterbox_of((height, width), canvas)
     assert all(start >= 0 and start + side <= limit and side % GRID == 0 == start % GRID
@@ -102,8 +102,8 @@ def test_a_picture_is_placed_whole(height, width, rows, columns, stretch, seed):
 @patient
 @given(st.sampled_from(sorted(LAYOUTS)), st.integers(1, 40), st.integers(1, 40),
        st.integers(0, 9), st.booleans(), seeds)
-def test_a_whole_message_of_any_encoding_is_read_or_named(encoding, height, width, more, big,
-                                                         seed):
+def test_a_whole_message_of_any_encoding_is_read_or_named(
+        encoding, height, width, more, big, seed):
     layout = LAYOUTS[encoding]
     step = width * layout.channels * int(layout.kind[1]) + more
     data = np.random.default_rng(seed).integers(0, 256, height * step, np.uint8)

@@ -43,10 +43,9 @@ from ivm_ros.export import pictures_of
 from ivm_ros.files import FileError, parse_json, read_json
 from ivm_ros.image import ImageError
 from ivm_ros.models.checkpoint import load_checkpoint
-from ivm_ros.models.errors import CheckpointError
+from ivm_ros.models.errors import CheckpointError, TextEncoderError
 from ivm_ros.models.ivm_v1_weights import read_tensors
 from ivm_ros.models.pretrained import check_files, WeightsError
-from ivm_ros.models.errors import TextEncoderError
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.picture_files import decode, header_of, MOST, PictureFileError, read_picture
 from ivm_ros.pixel_formats import ConvertError, to_rgb

@@ -24,11 +24,10 @@ import torch
 from ivm_ros.cli import main
 from ivm_ros.config import ConfigError
 from ivm_ros.models.checkpoint import save_checkpoint
-from ivm_ros.models.checkpoint_info import read_checkpoint_info, SHIPPED
-from ivm_ros.models.errors import CheckpointError
+from ivm_ros.models.checkpoint_info import file_hash, read_checkpoint_info, SHIPPED
 from ivm_ros.models.compact import CompactNet
+from ivm_ros.models.errors import CheckpointError
 from ivm_ros.models.installed import choose, install, NONE
-from ivm_ros.models.checkpoint_info import file_hash
 from ivm_ros.promote import promote, PromoteConfig, PromoteError
 from ivm_ros.train.loop import train, TrainConfig
 from ivm_ros.train.start import KEPT, start_of

@@ -36,9 +36,8 @@ from std_srvs.srv import Trigger
 from ivm_ros.cli import main
 from ivm_ros.data.shards import decode_image, read_rows
 from ivm_ros.masker import Masker, MaskerConfig
-from ivm_ros.models.checkpoint_info import SHIPPED
+from ivm_ros.models.checkpoint_info import file_hash, SHIPPED
 from ivm_ros.models.installed import REPORT, weights_path
-from ivm_ros.models.checkpoint_info import file_hash
 from ivm_ros.nodes.convert import to_msg
 
 pytestmark = pytest.mark.slow
