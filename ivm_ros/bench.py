@@ -39,7 +39,7 @@ import tyro
 from ivm_ros.bench_carrier import bench_carrier
 from ivm_ros.bench_large import bench_large
 from ivm_ros.bench_models import clipseg_job, deploy_jobs, Job, model_jobs, onnx_jobs
-from ivm_ros.bench_node import NodeBench
+from ivm_ros.bench_node import memory_without_torch, NodeBench
 from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.files import replace_file
 from ivm_ros.masker import Masker, MaskerConfig, OnnxError
@@ -51,7 +51,6 @@ from ivm_ros.version import commit, versions
 WARM_UP = 3
 CARRIER_SHARE = 20
 """Of as many rounds as the compact generator gets, a carrier gets one frame."""
-FRAMES_FOR_MEMORY = 30  # after these it stays where it is
 Times = dict[str, list[float]]
 
 
@@ -142,7 +141,7 @@ def bench(config: BenchConfig) -> int:
         stream = node.stream(frames, config.rate) if node is not None else None
         memory = [node.peak_memory] if node is not None else []
     if memory and 'onnx_network' in jobs:
-        memory.append(_memory_without_torch(config, masker))
+        memory.append(memory_without_torch(config.masker, masker.threads))
     report = summary(times, stream, memory)
     report |= {'node': skipped or f'measured with {node.profile if node else ""}',
                'rounds': rounds, 'rate': config.rate, 'threads': masker.threads,
@@ -178,15 +177,6 @@ def _start_node(config: BenchConfig, masker: Masker,
     except ProcessError as error:
         return None, f'skipped: {error}'
     return node, ''
-
-
-def _memory_without_torch(config: BenchConfig, masker: Masker) -> float:
-    """Return the most memory that a node holds which masks by ONNX Runtime, MiB."""
-    with NodeBench(config.masker.weights, masker.threads, config.masker.device, 'onnx') as node:
-        node.wait()
-        for _ in range(FRAMES_FOR_MEMORY):
-            node.round()
-        return node.peak_memory
 
 
 def measure(jobs: dict[str, tuple[Job, int]], node: NodeBench | None, rounds: int) -> Times:

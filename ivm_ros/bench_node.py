@@ -23,9 +23,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ivm_ros.models.settings import MaskerConfig
 from ivm_ros.processes import ProcessError, Program, Programs, ros_arguments, ros_facts
 
 NODE = 'bench_ivm_node'
+FRAMES_FOR_MEMORY = 30  # after these it stays where it is
 STARTING = 180.0
 """Seconds that a node may take to load its model."""
 
@@ -119,6 +121,15 @@ class NodeBench:
         out, dropped = counts.pop('out'), counts['frames_stale']
         return {'in': frames, 'out': out, 'dropped': dropped, 'lost': frames - out - dropped,
                 **counts}
+
+
+def memory_without_torch(config: MaskerConfig, threads: int) -> float:
+    """Return the most memory that a node holds which masks by ONNX Runtime, MiB."""
+    with NodeBench(config.weights, threads, config.device, 'onnx') as node:
+        node.wait()
+        for _ in range(FRAMES_FOR_MEMORY):
+            node.round()
+        return node.peak_memory
 
 
 def write_pictures(folder: Path, count: int = 8) -> None:

@@ -30,7 +30,7 @@ from torch.nn import functional
 
 from ivm_ros.flow import Carried, FlowCarrier
 from ivm_ros.models.device import choose_device
-from ivm_ros.models.memory import MemoryFullError
+from ivm_ros.models.errors import MemoryFullError
 from ivm_ros.models.registry import module_of
 from ivm_ros.models.settings import MaskerConfig
 
