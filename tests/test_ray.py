@@ -61,6 +61,12 @@ class Own:
 """
 
 
+@pytest.fixture(autouse=True)
+def as_urgent_as_the_test(monkeypatch):
+    """Ray's workers are nice by 15, and on a busy machine get no processor for minutes."""
+    monkeypatch.setenv('RAY_worker_niceness', '0')
+
+
 @pytest.fixture(scope='module')
 def scenes(cutout_folder, tmp_path_factory):
     """Make 12 composites in 6 shards."""
