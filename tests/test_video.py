@@ -26,6 +26,7 @@ from ivm_ros.data.shards import (DatasetError, encode_image, encode_mask, Row, w
 from ivm_ros.evaluate.sequences import read_video, sequence_paths
 from ivm_ros.evaluate.video import frames_of, score_sequence, VideoConfig
 from ivm_ros.evaluate.video_score import unexplained
+from ivm_ros.tracker import TrackConfig
 
 SIZE, COUNT, STEP = (96, 128), 20, 3
 
@@ -121,3 +122,18 @@ def test_other_folders_are_refused_by_name(sequences, toy_dataset, tmp_path, cap
     (tmp_path / 'shard-00000.parquet').write_bytes(sequence_paths(sequences)[0].read_bytes())
     with pytest.raises(DatasetError, match=r'has no motion-00000.npz beside it: delete it'):
         read_video(sequence_paths(tmp_path)[0])
+
+
+@pytest.mark.slow
+def test_a_memory_carries_in_the_place_of_flow(sequences, tmp_path):
+    """Random weights draw nothing of use: between keyframes IoU is lower than flow's."""
+    assert main(['download', 'edgetam', '--tiny', '--out', str(tmp_path)]) == 0
+    iou = {}
+    for by in ('flow', 'edgetam'):
+        tracking = TrackConfig(track_by=by, track_weights=str(tmp_path), track_confidence=0.0)
+        scores, times = score_sequence(
+            VideoConfig(str(sequences), (5,), (0.0,), tracking=tracking),
+            sequence_paths(sequences)[0], ['truth'])
+        iou[by] = scores['truth', '5/0', 'all'].figures()['iou']
+        assert len(times['carry']) == 16
+    assert iou['edgetam'] < iou['flow'] - .1
