@@ -42,6 +42,7 @@ from ivm_ros.models.settings import GENERATORS
 LARGE = [name for name in GENERATORS if name != 'compact' and parts_of(name)]  # with weights
 ROOT = Path(__file__).parents[1]
 CPU = torch.device('cpu')
+ROUNDING = {'grounded_edgetam': 1e-4}  # its miniature is deep: batches round otherwise
 
 
 def picture(seed=0, size=(60, 80)):
@@ -92,9 +93,10 @@ def test_the_robot_is_that_of_the_compact_model(masker):
 def test_the_robot_may_be_asked_for_by_a_phrase_or_be_left_out(tiny, name):
     asking, plain = (Masker(config(tiny, name, robot_plane=plane)) for plane in ('phrase', 'none'))
     images, texts = [picture(), picture(1)], ['the mug', 'the duck']
+    close = ROUNDING.get(name, 1e-5)
     for mask, image, text in zip(asking(images, texts), images, texts):
-        assert np.abs(mask.robot - plain(image, PHRASE).target).max() < 1e-5
-        assert np.abs(mask.target - plain(image, text).target).max() < 1e-5
+        assert np.abs(mask.robot - plain(image, PHRASE).target).max() < close
+        assert np.abs(mask.target - plain(image, text).target).max() < close
         assert not plain(image, text).robot.any()
 
 
@@ -228,8 +230,9 @@ def test_a_full_gpu_makes_batches_smaller(tiny, name, caplog):
     careful = Careful(gpu.make, CUDA, 'split')
     masks = careful.generate(IMAGES, TEXTS)
     assert gpu.batches == [5, 2, 3, 1, 2]
+    close = ROUNDING.get(name, 1e-5)
     for mask, wanted in zip(masks, make_generator(gpu.config, CPU, 1).generate(IMAGES, TEXTS)):
-        assert np.abs(mask.target - wanted.target).max() < 1e-5
+        assert np.abs(mask.target - wanted.target).max() < close
     assert 'pictures are masked as' in careful.info['trouble']
     assert [record.levelno for record in caplog.records].count(logging.WARNING) >= 1
 
