@@ -27,7 +27,7 @@ from ivm_ros.cli import main
 from ivm_ros.config import ConfigError
 from ivm_ros.models.checkpoint import load_checkpoint
 from ivm_ros.models.text import TextEncoder
-from ivm_ros.study.methods import learn, METHODS, Task
+from ivm_ros.study.methods import _draw, BALANCED, learn, METHODS, Task
 from ivm_ros.study.noise import evaluate_noise, judged, NoiseConfig
 from ivm_ros.study.pupil import Pupil, true_iou
 from ivm_ros.study.report import figures_of, write_report
@@ -71,6 +71,17 @@ def test_every_method_repeats_with_its_seed(task, method):
     assert all(torch.equal(a, b) for a, b in pairs)
     assert (one.scores is not None) == method.startswith('dwsl')
     assert 0 < one.effective <= 1 + 1e-6
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_who_knows_who_made_a_label_takes_half_of_a_batch_from_people(task, method):
+    rng = torch.Generator().manual_seed(0)
+    shares = [float(task.is_human[_draw(task, method, rng)].mean()) for _ in range(200)]
+    wanted = 1. if method == 'human_only' else .5 if method in BALANCED else 1 / 3
+    assert np.mean(shares) == pytest.approx(wanted, abs=.03)
+    assert (np.std(shares) == 0) == (wanted != 1 / 3)
+    assert (method in BALANCED) == (method in (
+        'balanced', 'dwsl_two_stage', 'dwsl_joint', 'co_teaching', 'self_paced', 'small_loss'))
 
 
 @pytest.mark.slow

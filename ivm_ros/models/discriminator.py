@@ -31,6 +31,7 @@ from ivm_ros.models.chooser import each
 
 COVER = 4  # share of the thing, share of the label, how well both agree, whether it is meant
 SHAPE = 6  # see `_shape`
+OPINION = 4  # see `_opinion`
 WIDTH = 24
 TINY = 1e-3
 COVERED = .4  # share of a thing from which a label seems to be about it
@@ -55,7 +56,8 @@ class Discriminator(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.thing = nn.Sequential(nn.Linear(COVER, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH))
-        self.out = nn.Sequential(nn.Linear(2 * WIDTH + SHAPE, 32), nn.GELU(), nn.Linear(32, 1))
+        self.out = nn.Sequential(nn.Linear(2 * WIDTH + SHAPE + OPINION, 32), nn.GELU(),
+                                 nn.Linear(32, 1))
 
     def forward(self, sight: Sight, label: torch.Tensor, image_index: torch.Tensor
                 ) -> torch.Tensor:
@@ -77,12 +79,29 @@ class Discriminator(nn.Module):
         cover = torch.stack((both / (whole + TINY), both / (mass + TINY),
                              both / (whole + mass - both + TINY), sight.meant), 2)
         things = self.thing(cover)  # [B, K, WIDTH]
-        shape = _shape(label, masks, cover[..., 0])
-        logits: torch.Tensor = self.out(torch.cat((things.amax(1), things.mean(1), shape), 1))
+        about = torch.sigmoid(12 * (cover[..., 0] - COVERED))  # [B, K]
+        logits: torch.Tensor = self.out(torch.cat((
+            things.amax(1), things.mean(1), _shape(label, masks, about),
+            _opinion(about, cover[..., 2], sight.meant)), 1))
         return logits.squeeze(1)
 
 
-def _shape(label: torch.Tensor, masks: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
+def _opinion(about: torch.Tensor, agreement: torch.Tensor, meant: torch.Tensor) -> torch.Tensor:
+    """
+    Say what the generator thinks of a label's choice of things; all [B, K] -> [B, `OPINION`].
+
+    The agreement that it expects, if just one thing is meant; by how much the likeliest thing that
+    the label is about leads the likeliest other one; the likeliest thing that is left out; the
+    least likely one that is not. A generator that is sure of nothing still ranks things.
+    """
+    lean = meant.logit(TINY)
+    expected = (lean.softmax(1) * agreement).sum(1)
+    lead = (lean + (about + TINY).log()).amax(1) - (lean + (1 - about + TINY).log()).amax(1)
+    return torch.stack((expected, lead / 4, (meant * (1 - about)).amax(1),
+                        (about * (1 - meant)).amax(1)), 1)
+
+
+def _shape(label: torch.Tensor, masks: torch.Tensor, about: torch.Tensor) -> torch.Tensor:
     """
     Say how a label is drawn; [B, h, w], [B, K, P], [B, K] -> [B, `SHAPE`].
 
@@ -91,7 +110,6 @@ def _shape(label: torch.Tensor, masks: torch.Tensor, covered: torch.Tensor) -> t
     """
     flat = label.flatten(1)
     area = flat.sum(1)
-    about = torch.sigmoid(12 * (covered - COVERED))
     union = (masks * about[:, :, None]).amax(1)  # [B, P]
     both, either = torch.minimum(flat, union).sum(1), torch.maximum(flat, union).sum(1)
     seen = label > .5

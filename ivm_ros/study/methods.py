@@ -33,7 +33,10 @@ RULES: dict[str, Losses] = {'small_loss': small_loss, 'self_paced': self_paced,
                             'co_teaching': small_loss}
 METHODS = ('all_labels', 'balanced', 'human_only', 'dwsl_two_stage', 'dwsl_joint', 'co_teaching',
            'self_paced', 'small_loss', 'true_weights', 'clean_ceiling')
+BALANCED = ('balanced', 'dwsl_two_stage', 'dwsl_joint', *RULES)
+"""Half of their batches are human labels: who made a label is known to all that may use it."""
 WARMUP, AVERAGE, EVERY, CHUNK = 50, .99, 20, 128
+READ = 4  # times that the guide of DWSL reads a label at most
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Learnt:
         pupil (Pupil): The moving average of its weights.
         scores (torch.Tensor | None): float32 [N], p of every label at the end, where judged.
         effective (float): Mean effective size of a batch, as a share of it.
-        curve (list[tuple[int, float]]): Step and mean loss of kept labels.
+        curve (list[tuple[int, float]]): Step and mean loss of a batch, weights aside.
     """
 
     pupil: Pupil
@@ -107,28 +110,24 @@ def learn(task: Task, method: str, seed: int, scores: torch.Tensor | None = None
     return _fit(task, method, seed, scores)
 
 
-def first_stage(task: Task, seed: int) -> torch.Tensor:
-    """Give p of every label before the pupil learns, float32 [N]; f plays no part in it."""
-    meant = _others_opinions(task, seed)
+def first_stage(task: Task, seed: int, alike: Learnt | None = None) -> torch.Tensor:
+    """
+    Give p of every label before the pupil learns, float32 [N]; f plays no part in it.
+
+    The discriminator is told by a guide what each sentence means. That is a pupil of all labels
+    alike, stopped before it knows wrong ones by heart: then it would find them right.
+
+    Args:
+        task: What to judge.
+        seed: Of the guide and the discriminator.
+        alike: What `all_labels` learnt with this task and seed, where that is known: it is the
+            guide, unless it read on for too long.
+    """
+    steps = max(1, min(task.steps, READ * len(task.is_human) // task.batch))
+    if alike is None or steps < task.steps:
+        alike = _fit(replace(task, steps=steps), 'all_labels', seed, None)
+    meant = opinions(alike.pupil, task)
     return score_all(_judge(task, meant, seed), task, meant)
-
-
-def _others_opinions(task: Task, seed: int) -> torch.Tensor:
-    """
-    Tell what a pupil makes of each sentence that never saw its label; float32 [N, K].
-
-    Two guides learn from all labels of half of the pictures each, and judge the other half: one
-    that had read a wrong label would find it right (cross-fitting). Each takes half of the steps,
-    so it reads a label as often as the pupil will.
-    """
-    half = task.seen.picture % 2
-    meant = task.is_human.new_zeros(len(half), task.seen.small.shape[1])
-    for own in (0, 1):
-        mine, others = (torch.nonzero(half == side).squeeze(1) for side in (own, 1 - own))
-        part = replace(task.part(mine), steps=max(1, task.steps // 2))
-        guide = _fit(part, 'all_labels', seed, None).pupil
-        meant[others] = opinions(guide, task.part(others))
-    return meant
 
 
 def _fit(task: Task, method: str, seed: int, scores: torch.Tensor | None) -> Learnt:
@@ -203,7 +202,7 @@ def _draw(task: Task, method: str, rng: torch.Generator) -> torch.Tensor:
     human, machine = (torch.nonzero(task.is_human == kind).squeeze(1) for kind in (1.0, 0.0))
     if method == 'human_only':
         return some(human, task.batch)
-    if method == 'balanced':
+    if method in BALANCED:
         half = task.batch // 2
         return torch.cat((some(human, half), some(machine, task.batch - half)))
     return some(torch.cat((human, machine)), task.batch)

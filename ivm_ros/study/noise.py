@@ -35,7 +35,7 @@ from ivm_ros.files import replace_file
 from ivm_ros.models.checkpoint import Checkpoint, load_checkpoint
 from ivm_ros.models.checkpoint_info import SHIPPED
 from ivm_ros.models.text import TextEncoder
-from ivm_ros.study.methods import first_stage, learn, METHODS, Task
+from ivm_ros.study.methods import first_stage, learn, Learnt, METHODS, Task
 from ivm_ros.study.pupil import true_iou
 from ivm_ros.study.report import write_report
 from ivm_ros.study.seen import annotate_badly, see, Seen
@@ -55,7 +55,7 @@ class NoiseConfig:
     test: Annotated[tuple[str, ...], Doc('Datasets to report, other scenes.')]
     out: Annotated[str, Doc('Folder of the results; finished runs in it are kept.')] = 'noise'
     preset: Annotated[Literal['quick', 'full'], Doc(
-        'quick: 800 pictures, 500 steps a run; full: 4000 and 4000.')] = 'quick'
+        'quick: 2000 pictures, 600 steps a run; full: 4000 and 4000.')] = 'quick'
     seeds: Annotated[int, Range(1, 100), Doc('Runs a method, each with its own labels.')] = 3
     human: Annotated[float, Range(.001, .999), Doc('Share of labels that people made.')] = .10
     noise: Annotated[Literal['weak', 'medium', 'strong'], Doc('Of machine labels.')] = 'strong'
@@ -76,7 +76,7 @@ class NoiseConfig:
     @property
     def size(self) -> tuple[int, int]:
         """Pictures to learn from, and steps of a run."""
-        pictures, steps = {'quick': (800, 500), 'full': (4000, 4000)}[self.preset]
+        pictures, steps = {'quick': (2000, 600), 'full': (4000, 4000)}[self.preset]
         return self.pictures or pictures, self.steps or steps
 
 
@@ -157,9 +157,12 @@ def run_trial(config: NoiseConfig, trial: Trial) -> None:
     torch.set_num_threads(1)
     net = _eyes(config)[0].net
     task = make_task(config, trial)
-    scores = (_scores(config, replace(trial, on='', weight='clip'))
-              if trial.method == 'dwsl_two_stage' else None)
-    learnt = learn(task, trial.method, trial.seed, scores)
+    same = replace(trial, method='all_labels', on='', weight='clip')
+    if trial.method == 'all_labels':
+        learnt = _alike(config, same)
+    else:
+        scores = _scores(config, same) if trial.method == 'dwsl_two_stage' else None
+        learnt = learn(task, trial.method, trial.seed, scores)
     ious = true_iou(learnt.pupil, _seen(config, trial.on))
     result = asdict(trial) | {'iou': float(ious.mean()),
                               'iou50': float((ious > .5).float().mean()),
@@ -217,9 +220,15 @@ def _noisy(config: NoiseConfig, level: str, seed: int) -> tuple[torch.Tensor, tu
 
 
 @lru_cache(maxsize=1)
+def _alike(config: NoiseConfig, trial: Trial) -> Learnt:
+    """Learn from all labels alike: a method, and the guide of another one."""
+    return learn(make_task(config, trial), 'all_labels', trial.seed)
+
+
+@lru_cache(maxsize=1)
 def _scores(config: NoiseConfig, trial: Trial) -> torch.Tensor:
     """Judge all labels; trials that differ in f alone share what the discriminator says."""
-    return first_stage(make_task(config, trial), trial.seed)
+    return first_stage(make_task(config, trial), trial.seed, _alike(config, trial))
 
 
 @cache

@@ -170,7 +170,7 @@ def _curves(runs: Sequence[Run]) -> bytes:
             if run['seed'] == first:
                 axes[0].plot(*zip(*run['curve']), label=LABELS[run['method']])
         axes[0].set(xlabel='step', ylabel='cross-entropy x 10 + Dice')
-        axes[0].legend(fontsize=7)
+        axes[0].legend(fontsize=7, loc='upper left', bbox_to_anchor=(1.02, 1))  # hides no line
 
     return _plot(1, draw)
 
@@ -205,6 +205,6 @@ def _plot(count: int, draw: Any) -> bytes:
         axis.grid(alpha=.3)
     figure.tight_layout()
     data = BytesIO()
-    figure.savefig(data, format='png', dpi=100)
+    figure.savefig(data, format='png', dpi=100, bbox_inches='tight')
     pyplot.close(figure)
     return data.getvalue()
