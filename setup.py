@@ -82,7 +82,7 @@ EXTRAS = {
     'fuzz': ['atheris>=2.3,<4'],
     # pytest 9 breaks ROS' launch_testing.
     'test': ['pytest>=7.4,<9', 'pytest-rerunfailures>=14,<17',
-             'pytest-timeout>=2.3,<3', 'hypothesis>=6.100,<7',
+             'pytest-timeout>=2.3,<3', 'pytest-xdist>=3.5,<4', 'hypothesis>=6.100,<7',
              'imageio>=2.14,<3',  # gymnasium's own MuJoCo environments need it
              'selenium>=4.20,<5'],  # drives Chromium, where there is one
     # The site of the documents: `make docs`.

@@ -183,6 +183,7 @@ def test_a_robot_does_not_load_what_only_training_or_simulation_needs(metadata):
                      for line in extras[name])
     optional -= names(metadata['install_requires']) | {'packaging'}
     code = ('import sys, ivm_ros.masker, ivm_ros.deploy, ivm_ros.nodes.ivm_node;'
+            'import ivm_ros.models.compact_generator, ivm_ros.models.onnx_generator;'
             'print(*{name.partition(".")[0] for name in sys.modules})')
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True,
                           timeout=120, check=True)

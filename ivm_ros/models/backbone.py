@@ -112,7 +112,7 @@ class Common:
     First blocks that two backbones have in common, and that stay as they are.
 
     Whichever backbone is the second to see the same pictures, the very tensor and in the same
-    precision, is told what the first was.
+    precision, is told what the first was. CPUs compute them in full precision for both.
 
     Args:
         blocks: They get no gradient.
@@ -124,9 +124,11 @@ class Common:
 
     def __call__(self, images: torch.Tensor) -> Begun:
         """Turn images [I, 3, h, w] into what the blocks make of them."""
-        half = torch.is_autocast_enabled(images.device.type)
+        kind = images.device.type
+        half = torch.is_autocast_enabled(kind) and kind != 'cpu'
         if self._seen is None or self._seen[0] is not images or self._seen[1] != half:
-            with torch.no_grad():
+            with torch.no_grad(), torch.autocast(
+                    kind, torch.get_autocast_dtype(kind), enabled=half):
                 self._seen = images, half, Begun(images).through(self.blocks)
         return self._seen[2]
 

@@ -26,7 +26,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.models.compact import CompactNet
+from ivm_ros.models.device import fast_bfloat16
 from ivm_ros.models.discriminator import Sight
+from ivm_ros.models.proposals import Proposals
 from ivm_ros.models.refine import hint
 from ivm_ros.sample import Batch
 from ivm_ros.train.dwsl import DwslConfig, effective_size, Judge, weights_of
@@ -107,7 +109,8 @@ class Judging:
             is in every picture.
         """
         eyes = self.eyes
-        proposals = eyes.proposer(batch.images, eyes.backbone(batch.images))
+        with torch.autocast('cpu', torch.bfloat16, enabled=fast_bfloat16(batch.images.device)):
+            proposals = _full(eyes.proposer(batch.images, eyes.backbone(batch.images)))
         masks = proposals.small[:, :-1]
         # Every second pixel tells as much of colours, and needs no pooling.
         masks = (masks + hint(masks, batch.images[..., ::2, ::2].float())).sigmoid()
@@ -115,9 +118,14 @@ class Judging:
         meant = eyes.chooser(proposals, heard, batch.image_index).meant.sigmoid()
         if bool(batch.robot_known.all()):
             return Sight(masks, meant), batch.robot
-        robot = proposals.robot[:, None].float()
+        robot = proposals.robot[:, None]
         robot = (robot + hint(robot, batch.images.float())).squeeze(1).sigmoid()
         return Sight(masks, meant), robot
+
+
+def _full(proposals: Proposals) -> Proposals:
+    """Give the same in full precision."""
+    return Proposals(*(part.float() if part.is_floating_point() else part for part in proposals))
 
 
 def _mean(values: torch.Tensor, which: torch.Tensor) -> float:
