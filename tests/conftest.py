@@ -48,13 +48,6 @@ DOMAIN, _DOMAIN_LOCK = reserve_domain()
 os.environ['ROS_DOMAIN_ID'] = str(DOMAIN)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what talks over DDS: nodes want both cores for themselves."""
-    for item in items:
-        if Path(__file__).parent / 'ros' in item.path.parents:
-            item.add_marker('alone')
-
-
 @pytest.fixture(scope='session')
 def toy_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a dataset of 24 pictures of coloured squares, four sentences each, one absent."""

@@ -41,7 +41,9 @@ def main(args: list[str] | None = None) -> None:
 
         node = IvmNode()
         node.start()
-        rclpy.spin(node)
+        # A lifecycle node takes a Ctrl-C within a transition for an error of that transition.
+        if rclpy.ok():
+            rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (ConfigError, ParameterException) as error:

@@ -26,9 +26,11 @@ import time
 import numpy as np
 
 from ivm_ros.carriers import MakeCarrier
-from ivm_ros.nodes.worker import NewestFirst
+from ivm_ros.nodes.batches import Batches
 from ivm_ros.sample import Mask
 from ivm_ros.tracker import Keyframe, TrackConfig, Tracked, Tracker
+
+STREAM = 'stream'  # the one name among the worker's: its newest keyframe waits
 
 
 class NoMaskYetError(ValueError):
@@ -53,7 +55,8 @@ class KeyframeMasker:
         self._lock = Lock()
         self._facts = {'keyframes': '0'}
         self._count = 0
-        self._worker = NewestFirst(self._work)
+        self._worker = Batches[Keyframe](lambda items: self._work(items[STREAM]),
+                                         lambda name: None, lambda: 0.0, lambda: (STREAM,))
 
     @property
     def facts(self) -> dict[str, str]:
@@ -74,7 +77,7 @@ class KeyframeMasker:
         error = self._collect()
         keyframe = self._tracker.ask()
         if keyframe is not None:
-            self._worker.put(keyframe)
+            self._worker.put({STREAM: keyframe})
         tracked = self._tracker.tracked
         self._note(tracked)
         if error is not None:

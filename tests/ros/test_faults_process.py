@@ -36,7 +36,7 @@ from std_srvs.srv import Trigger
 from ivm_ros.nodes.convert import to_msg
 from ivm_ros.nodes.shared_memory import free_left_behind
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 NODE, MODULE = '/ivm_node', 'ivm_ros.nodes.ivm_node'
 PLAYER, RECORDER = 'ivm_ros.nodes.image_player', 'ivm_ros.nodes.recorder_node'

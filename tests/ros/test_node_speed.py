@@ -25,7 +25,7 @@ from sensor_msgs.msg import Image
 
 from ivm_ros.nodes import dds
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 NODE = '/ivm_node'
 MODULE, PLAYER = 'ivm_ros.nodes.ivm_node', 'ivm_ros.nodes.image_player'

@@ -14,14 +14,12 @@
 """Counting what becomes of a stream, and the thread that takes the newest frame."""
 
 import threading
-import time
 
 import pytest
 
 from ivm_ros.nodes import dds
 from ivm_ros.nodes.diagnostics import Health, problems, stream_status
 from ivm_ros.nodes.stats import Gaps, Report, Stats
-from ivm_ros.nodes.worker import NewestFirst
 
 
 def test_gaps_are_counted_by_hand():
@@ -82,40 +80,6 @@ def test_counts_of_many_threads_add_up():
     for thread in threads:
         thread.join()
     assert stats.report().total == {'in': 8000, 'lost': 8000, 'out': 8000, 'masked': 8000}
-
-
-def test_newest_first_takes_the_newest_and_counts_the_rest():
-    """While 0 is at work, 1 and 2 give way to 3."""
-    done, skipped = [], []
-    gate, started = threading.Event(), threading.Event()
-
-    def work(item: int) -> None:
-        started.set()
-        gate.wait(5)
-        done.append(item)
-
-    worker = NewestFirst(work, lambda: skipped.append(1))
-    worker.put(0)
-    assert started.wait(5)
-    begin = time.monotonic()
-    for item in (1, 2, 3):
-        worker.put(item)
-    assert time.monotonic() - begin < 0.5  # put does not wait for the work
-    gate.set()
-    while len(done) < 2 and time.monotonic() < begin + 5:
-        time.sleep(0.01)
-    assert worker.stop()
-    assert (done, len(skipped)) == ([0, 3], 2)
-
-
-def test_stop_says_when_the_work_hangs():
-    """A model that does not come back is reported, not waited for."""
-    gate = threading.Event()
-    worker = NewestFirst(lambda item: gate.wait(10))
-    worker.put(1)
-    time.sleep(0.05)
-    assert not worker.stop(timeout=0.1)
-    gate.set()
 
 
 def report(recent: dict, silent: float = 0.0) -> Report:

@@ -21,7 +21,7 @@ import pytest
 
 from ivm_ros.bench_soak import judge
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 GOOD = {'delivered_hz': 30.0, 'latency_ms_median': 20.0, 'latency_ms_p99': 30.0, 'handles': 20,
         'memory_mib': 500.0, 'threads': 9, 'faulty': 0, 'lost': 0}
