@@ -27,6 +27,7 @@ import sys
 import time
 from typing import Any
 
+import cv2
 import numpy as np
 from rich.table import Table
 import torch
@@ -63,6 +64,7 @@ def bench_carrier(track: TrackConfig, masker: MaskerConfig, made: str, rounds: i
     """
     threads, device = choose_threads(masker.threads), choose_device(masker.device)
     torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
     with random_weights(track.track_by, made) as folder:
         make = load_carriers(replace(track, track_weights=folder or track.track_weights), masker)
         times, cpu, gflops = _measure(make(), rounds)
