@@ -76,7 +76,7 @@ EXTRAS = {
     # Large generators and annotation experts.
     'foundation': ['accelerate>=1,<2', 'peft>=0.18,<1', 'timm>=1.0.15,<2',
                    'bitsandbytes>=0.49,<1; sys_platform == "linux"'],
-    # `ivm eval grounding --rerun`, for the viewer of rerun.io.
+    # `ivm_rerun` and `ivm eval grounding --rerun`, for the viewer of rerun.io.
     'rerun': ['rerun-sdk>=0.23,<1'],
     # `make fuzz`; wheels are for Linux and Python 3.11 to 3.13.
     'fuzz': ['atheris>=2.3,<4'],
@@ -140,6 +140,7 @@ setup(
             'ivm-sim = ivm_sim.cli:main',
             'ivm_node = ivm_ros.nodes.ivm_node:main',
             'ivm_recorder = ivm_ros.nodes.recorder_node:main',
+            'ivm_rerun = ivm_ros.nodes.rerun_node:main',
             'image_player = ivm_ros.nodes.image_player:main',
             'camera_node = ivm_sim.nodes.camera_node:main',
             'recorder_node = ivm_sim.nodes.recorder_node:main',

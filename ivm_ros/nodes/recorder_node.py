@@ -21,17 +21,12 @@ are std_srvs/Trigger, and their answers name the bag.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-import signal
-import sys
 from threading import Thread
 from typing import Annotated, Any, Literal
 
 from diagnostic_msgs.msg import DiagnosticArray
-import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message, serialize_message
@@ -41,12 +36,13 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from ivm_ros.config import check, ConfigError, Doc, Range
+from ivm_ros.config import check, Doc, Range
 from ivm_ros.episode_bag import BagError, leftovers, load_rosbags
 from ivm_ros.nodes.convert import to_compressed, to_rgb
 from ivm_ros.nodes.outputs import image_qos
 from ivm_ros.nodes.params import Parameters
 from ivm_ros.nodes.recorder_health import recorder_status
+from ivm_ros.nodes.run import run
 from ivm_ros.recording import Entry, RecorderConfig, Recording, TEXT
 from ivm_ros.terminal import printable
 
@@ -273,22 +269,7 @@ class RecorderNode(Node):
 
 def main(args: list[str] | None = None) -> None:
     """Run until Ctrl-C or a shutdown request; what is being recorded becomes a bag."""
-    node = None
-    try:
-        rclpy.init(args=args)
-        node = RecorderNode()
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (ConfigError, ParameterException) as error:
-        sys.exit(f'ivm_recorder: {error}')
-    finally:
-        # Under `ros2 launch` Ctrl-C comes twice: from the terminal, and from launch.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if node is not None:
-            node.close()
-            node.destroy_node()
-        rclpy.try_shutdown()
+    run('ivm_recorder', RecorderNode, args)
 
 
 if __name__ == '__main__':
