@@ -37,6 +37,7 @@ from rclpy.parameter import Parameter
 from ivm_ros.nodes.image_player import ImagePlayer
 from ivm_ros.nodes.lifecycle import IvmNode
 from ivm_ros.nodes.recorder_node import RecorderNode
+from ivm_ros.nodes.rerun_node import RerunNode
 from ivm_ros.processes import reserve_domain
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -77,12 +78,14 @@ def _nodes(folder: Path) -> Iterator[list[tuple[str, Node]]]:
     started.append(('ivm_recorder', RecorderNode(namespace='/recorder')))
     started.append(('image_player', ImagePlayer(namespace='/player', parameter_overrides=_given(
         {'path': str(folder / 'picture.png')}))))
+    started.append(('ivm_rerun', RerunNode(namespace='/rerun', parameter_overrides=_given(
+        {'file': str(folder / 'x.rrd')}))))
     started.append(('sim_node', _sim_node()))
     try:
         yield started
     finally:
         for _, node in started:
-            if isinstance(node, IvmNode):
+            if isinstance(node, (IvmNode, RerunNode)):
                 node.close()
             node.destroy_node()
 

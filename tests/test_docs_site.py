@@ -129,11 +129,13 @@ def graph():
 @pytest.mark.slow
 def test_parameters_on_the_page_are_those_of_the_code(graph):
     from ivm_ros.nodes.node_config import CameraConfig, NodeConfig
+    from ivm_ros.nodes.rerun_node import RerunConfig
 
     text = reference().parameters(graph)
     sections = dict(part.split('\n', 1) for part in text.split('\n## ')[1:])
     for node, classes in (('ivm_node', (NodeConfig, DeployConfig, MaskerConfig, TrackConfig)),
-                          ('ivm_recorder', (RecorderConfig,))):
+                          ('ivm_recorder', (RecorderConfig,)),
+                          ('ivm_rerun', (RerunConfig,))):
         rows = dict(re.findall(r'^\| `(\w+)` \| `(.*?)` \|', sections[node], re.MULTILINE))
         known = [option for cls in classes for option in options(cls)]
         assert {option.name for option in known} <= rows.keys()
