@@ -36,7 +36,7 @@ from ivm_ros.nodes.model import SharedModel
 from ivm_ros.nodes.node_config import NodeConfig
 from ivm_ros.nodes.outputs import Outputs
 from ivm_ros.nodes.params import Parameters
-from ivm_ros.nodes.reload import load_masker, Reload
+from ivm_ros.nodes.reload import load_masker, load_while, Reload
 from ivm_ros.nodes.reporter import NodeState, Reporter
 from ivm_ros.nodes.stream import Stream
 from ivm_ros.nodes.watchdog import Watchdog
@@ -103,7 +103,7 @@ class IvmNode(LifecycleNode):
         """Load the model and advertise the topics."""
         try:
             self._choose_cameras()
-            self._masker = self._load()
+            self._masker = load_while(self.context.ok, self._load)
             carrier = load_carriers(self._settings.get(TrackConfig),
                                     self._settings.get(MaskerConfig))
         except ValueError as error:

@@ -19,6 +19,7 @@ old weights; what fails to load, or to mask a first picture, never reaches a fra
 """
 
 from collections.abc import Callable
+import concurrent.futures
 from threading import Thread
 
 import cv2
@@ -47,6 +48,33 @@ def load_masker(config: MaskerConfig, limit: Callable[[], float]) -> Watchdog:
     watched = Watchdog(masker, limit)
     watched(np.zeros((480, 640, 3), np.uint8), 'pick up the cup')
     return watched
+
+
+def load_while(alive: Callable[[], bool], load: Callable[[], Watchdog]) -> Watchdog:
+    """
+    Load in a thread that is left to itself when ROS shuts down: to import torch takes seconds.
+
+    Args:
+        alive: Tells that somebody still wants the model.
+        load: Loads it.
+
+    Raises:
+        KeyboardInterrupt: Nobody does.
+        Exception: What loading raises.
+    """
+    made: concurrent.futures.Future[Watchdog] = concurrent.futures.Future()
+
+    def work() -> None:
+        try:
+            made.set_result(load())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            made.set_exception(error)
+
+    Thread(target=work, name='load', daemon=True).start()
+    while not concurrent.futures.wait([made], .05).done:
+        if not alive():
+            raise KeyboardInterrupt
+    return made.result()
 
 
 class Reload:

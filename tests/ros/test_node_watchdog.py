@@ -27,7 +27,7 @@ from std_srvs.srv import Trigger
 
 from ivm_ros.nodes.convert import to_msg, to_rgb
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 NODE = '/ivm_node'
 GOOD = 'pick up the red mug'
