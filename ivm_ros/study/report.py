@@ -186,6 +186,9 @@ def _grid(cells: Sequence[Run]) -> bytes:
                               and (run['noise'] == level or method == 'human_only'))
                 axis.plot(*zip(*line), marker='o', label=LABELS[method])
             axis.set(title=f'{level} noise', xlabel='share of human labels', xscale='log')
+            shares = sorted({run['human'] for run in cells})
+            axis.set_xticks(shares, [f'{share:.0%}' for share in shares])
+            axis.minorticks_off()
         axes[0].set_ylabel('IoU with the truth')
         axes[0].legend(fontsize=7)
 
