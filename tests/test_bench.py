@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from ivm_ros.bench import Bar, bars, bench, BenchConfig, measure, summary
-from ivm_ros.bench_cost import bench_cost, CostConfig, COUNTS, LENGTHS, sentence, SIZES
+from ivm_ros.bench_cost import bench_cost, cost_jobs, CostConfig, COUNTS, LENGTHS, sentence, SIZES
 from ivm_ros.bench_flops import paper_gflops
 from ivm_ros.bench_models import deploy_jobs, model_jobs
 from ivm_ros.bench_node import NodeBench
@@ -30,6 +30,7 @@ from ivm_ros.models.checkpoint import save_checkpoint
 from ivm_ros.models.checkpoint_info import file_hash
 from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.flops import compact_gflops, count
+from ivm_ros.models.text import TextEncoder
 from ivm_ros.models.text_files import find_text_encoder
 from ivm_ros.processes import ProcessError, ros_facts
 
@@ -163,6 +164,21 @@ def test_sentences_of_the_cost_table_are_as_long_as_they_say():
     for words in LENGTHS:
         assert len(sentence(words, 7).split()) == words
         assert sentence(words, 7) != sentence(words, 8)
+
+
+def test_the_encoder_reads_a_sentence_of_each_length_once(weights, monkeypatch):
+    """What the times of the cost table show in sum, counted."""
+    read = []
+    encode = TextEncoder.__call__
+    monkeypatch.setattr(TextEncoder, '__call__', lambda self, sentences: read.append(
+        len(sentences)) or encode(self, sentences))
+    jobs = cost_jobs(Masker(MaskerConfig(weights, threads=1)), 'torch')
+    for frame, times in (('first', 3), ('later', 1)):
+        for words in LENGTHS:
+            read.clear()
+            for _ in range(3):
+                jobs['torch', f'words, {frame} frame{"s" * (frame == "later")}', words]()
+            assert len(read) == times, (frame, words)
 
 
 @pytest.mark.slow

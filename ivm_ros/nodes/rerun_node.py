@@ -57,7 +57,7 @@ class RerunConfig:
     def __post_init__(self) -> None:
         """Refuse wrong types and ranges, and a file that would be overwritten."""
         check(self)
-        if self.file and Path(self.file).exists():
+        if self.file and Path(self.file).expanduser().exists():
             raise ConfigError(f'file: {self.file} exists; give another name')
 
 
