@@ -13,6 +13,7 @@
 # limitations under the License.
 """The bench: its sums by hand, and one short run of everything for real."""
 
+from collections import Counter
 import json
 import os
 
@@ -30,6 +31,7 @@ from ivm_ros.models.checkpoint import save_checkpoint
 from ivm_ros.models.checkpoint_info import file_hash
 from ivm_ros.models.compact import CompactNet
 from ivm_ros.models.flops import compact_gflops, count
+from ivm_ros.models.onnx_generator import OnnxGenerator
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.models.text_files import find_text_encoder
 from ivm_ros.processes import ProcessError, ros_facts
@@ -166,19 +168,24 @@ def test_sentences_of_the_cost_table_are_as_long_as_they_say():
         assert sentence(words, 7) != sentence(words, 8)
 
 
-def test_the_encoder_reads_a_sentence_of_each_length_once(weights, monkeypatch):
+@pytest.mark.parametrize(('runtime', 'listens'), [
+    ('torch', (TextEncoder, '__call__')), ('onnx', (OnnxGenerator, '_listen'))])
+def test_a_sentence_is_read_once_though_others_take_turns(weights, monkeypatch, runtime,
+                                                         listens):
     """What the times of the cost table show in sum, counted."""
-    read = []
-    encode = TextEncoder.__call__
-    monkeypatch.setattr(TextEncoder, '__call__', lambda self, sentences: read.append(
-        len(sentences)) or encode(self, sentences))
-    jobs = cost_jobs(Masker(MaskerConfig(weights, threads=1)), 'torch')
-    for frame, times in (('first', 3), ('later', 1)):
-        for words in LENGTHS:
+    read, listen = [], getattr(*listens)
+    monkeypatch.setattr(*listens, lambda self, sentences: read.append(sentences) or listen(
+        self, sentences))
+    jobs = cost_jobs(Masker(MaskerConfig(weights, threads=1, runtime=runtime)), runtime)
+    counts = Counter()
+    for _ in range(3):
+        for (_, grows, value), job in jobs.items():
             read.clear()
-            for _ in range(3):
-                jobs['torch', f'words, {frame} frame{"s" * (frame == "later")}', words]()
-            assert len(read) == times, (frame, words)
+            job()
+            counts[grows, value] += len(read)
+    counted = {case: times for case, times in counts.items() if case[0].startswith('words')}
+    assert counted == {**{('words, first frame', words): 3 for words in LENGTHS},
+                       **{('words, later frames', words): 1 for words in LENGTHS}}
 
 
 @pytest.mark.slow

@@ -13,7 +13,6 @@
 # limitations under the License.
 """The compact generator behind the `Generator` protocol: pixels in, masks out."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,14 +24,12 @@ from ivm_ros.models.checkpoint import Checkpoint, load_checkpoint
 from ivm_ros.models.chooser import Heard
 from ivm_ros.models.errors import TextEncoderError
 from ivm_ros.models.installed import weights_path
+from ivm_ros.models.last_used import LastUsed, LISTENED
 from ivm_ros.models.pixels import normalise
 from ivm_ros.models.settings import MaskerConfig
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.models.text_files import NAME
 from ivm_ros.sample import Mask
-
-LISTENED = 16
-"""Sets of sentences that are kept: cameras that come and go make several out of a few."""
 
 
 def make(config: MaskerConfig, device: torch.device, threads: int) -> 'CompactGenerator':
@@ -71,7 +68,7 @@ class CompactGenerator:
         self.half = half and encoder.device.type == 'cuda'
         self.net = checkpoint.net.to(encoder.device).to(memory_format=torch.channels_last)
         self.canvas = (self.net.config.height, self.net.config.width)
-        self._heard: OrderedDict[tuple[str, ...], Heard] = OrderedDict()
+        self._heard = LastUsed[tuple[str, ...], Heard](LISTENED)
 
     @property
     def info(self) -> dict[str, Any]:
@@ -114,21 +111,16 @@ class CompactGenerator:
             Target and robot float32 [N, 2, h, w] and found, [N], all in [0, 1].
         """
         with torch.autocast('cuda', torch.float16, enabled=self.half):
-            prediction = self.net.look(pixels, self._listen(tuple(instructions)), index)
+            prediction = self.net.look(pixels, self._heard.get(tuple(instructions), self._listen),
+                                       index)
         planes = torch.stack((prediction.target, prediction.robot[index]), 1).float().sigmoid()
         return planes.cpu().numpy(), prediction.found.float().sigmoid().tolist()
 
     def _listen(self, instructions: tuple[str, ...]) -> Heard:
-        """Listen to sentences, each once; those of the last calls are kept, as streams repeat."""
-        if instructions in self._heard:
-            self._heard.move_to_end(instructions)
-            return self._heard[instructions]
+        """Listen to sentences, each once."""
         once = list(dict.fromkeys(instructions))
         heard = self.net.chooser.listen(*self._encoder(once))
         if len(once) < len(instructions):
             places = [once.index(text) for text in instructions]
             heard = Heard(*(part[places] for part in heard))
-        self._heard[instructions] = heard
-        if len(self._heard) > LISTENED:
-            self._heard.popitem(last=False)
         return heard

@@ -31,6 +31,7 @@ from ivm_ros.image import DEVIATION, from_canvas, letterbox_of, MEAN, to_canvas
 from ivm_ros.models.checkpoint_info import file_hash, read_checkpoint_info
 from ivm_ros.models.errors import CheckpointError, DeviceError, OnnxError, TextEncoderError
 from ivm_ros.models.installed import weights_path
+from ivm_ros.models.last_used import LastUsed, LISTENED
 from ivm_ros.models.settings import MaskerConfig
 from ivm_ros.models.text_files import find_text_encoder, MAX_TOKENS, NAME
 from ivm_ros.sample import Mask
@@ -88,7 +89,7 @@ class OnnxGenerator:
                                    f'({error}); copy it again') from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
-        self._heard: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
+        self._heard = LastUsed[tuple[str, ...], dict[str, np.ndarray]](LISTENED)
 
     def _check_encoder(self) -> None:
         wanted = self._info.get('text_encoder', {}).get('sha256', '')
@@ -157,24 +158,20 @@ class OnnxGenerator:
         """Give the graph's inputs for uint8 [N, h, w, 3] on the canvas and N sentences."""
         pixels = canvases * SCALE - SHIFT  # float32
         images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-        return {'images': images, **self._listen(tuple(instructions))}
+        return {'images': images, **self._heard.get(tuple(instructions), self._listen)}
 
     def _listen(self, instructions: tuple[str, ...]) -> dict[str, np.ndarray]:
-        """Listen to sentences; those of the last call are kept, as a stream repeats them."""
-        if instructions not in self._heard:
-            codes = [self._tokenizer.encode(text).ids for text in instructions]
-            length = max(map(len, codes))
-            ids = np.zeros((len(codes), length), np.int64)
-            mask = np.zeros((len(codes), length), bool)
-            for row, code in enumerate(codes):
-                ids[row, :len(code)], mask[row, :len(code)] = code, True
-            made = self._listener.run(None, {'ids': ids, 'mask': mask})
-            names = [output.name for output in self._listener.get_outputs()]
-            heard = dict(zip(names, made))
-            # Networks that know sentences pooled alone hear one word each.
-            heard['mask'] = mask[:, :heard['words'].shape[1]]
-            self._heard = {instructions: heard}
-        return self._heard[instructions]
+        """Give what the graph wants to know of the sentences of a batch."""
+        codes = [self._tokenizer.encode(text).ids for text in instructions]
+        length = max(map(len, codes))
+        ids = np.zeros((len(codes), length), np.int64)
+        mask = np.zeros((len(codes), length), bool)
+        for row, code in enumerate(codes):
+            ids[row, :len(code)], mask[row, :len(code)] = code, True
+        made = self._listener.run(None, {'ids': ids, 'mask': mask})
+        heard = dict(zip((output.name for output in self._listener.get_outputs()), made))
+        # Networks that know sentences pooled alone hear one word each.
+        return {**heard, 'mask': mask[:, :heard['words'].shape[1]]}
 
 
 def graph_path(digest: str) -> Path:
