@@ -195,10 +195,14 @@ class Expert:
         middle = (min(low for low, _ in ends) + max(high for _, high in ends)) / 2
         return np.asarray(self._arena.matrix(thing)[:2, 0] * middle)
 
+    def _place_of(self, thing: int) -> np.ndarray:
+        """Where a thing to be pushed is, metres [3]; a policy that has to look overrides it."""
+        return self._arena.position(thing)
+
     def _push(self, goal: Goal) -> Iterator[Waypoint]:
         prop = self._arena.props[goal.thing - 1]
         way = np.asarray(WAYS[goal.way])
-        place = self._arena.position(goal.thing)
+        place = self._place_of(goal.thing)
         angle = float(np.arctan2(way[0], way[1]))  # fingers side by side across the way
         height = min(max(.02, .4 * prop.bounds.height), .035)
         start = place[:2] - way * (prop.bounds.radius + .035)

@@ -43,11 +43,14 @@ from ivm_ros.nodes.convert import to_msg
 pytestmark = pytest.mark.slow
 
 PARTS = Path(__file__).with_name('machine_parts.py')
+PUSHER = Path(__file__).with_name('part_pusher.py')
 PAGE = Path(__file__).parents[2] / 'docs' / 'episodes.md'
 SEEDS = tuple(range(900_300, 900_310))
 HUMAN = 50
 MARGIN = .05
 """IoU that the turn has to gain on held-out scenes."""
+WON = .15
+"""Share of episodes that a policy behind the mask has to win besides."""
 OTHERWISE = {
     'import': {'--every': '0'},
     'annotate': {'--experts': 'machine_parts:erring,machine_parts:sloppy'},
@@ -173,6 +176,14 @@ def arm_stays(weights: Path) -> float:
     return float(np.mean(overlaps))
 
 
+def pushed(*weights: Path) -> list[float]:
+    """Give the share of episodes that a policy wins which sees what each of some weights leave."""
+    done = subprocess.run([sys.executable, str(PUSHER), *map(str, weights)], check=True,
+                          stdout=subprocess.PIPE, text=True)
+    print('parts pushed:', done.stdout.split())
+    return [float(share) for share in done.stdout.split()]
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """Be in a folder of one's own, with an own home for weights, where experts can be imported."""
@@ -214,6 +225,8 @@ def test_episodes_become_better_weights_on_the_running_robot(graph, home, monkey
     print('IoU on held-out scenes:', iou)
     assert iou['difference'] >= MARGIN and iou['difference_ci95'][0] > 0
     assert arm_stays(weights_path('')) >= .7  # which no label showed
+    won_before, won_after = pushed(SHIPPED, weights_path(''))
+    assert won_after >= won_before + WON
 
     assert np.abs(robot.mask(picture) - before).max() <= 2  # only when it is asked for
     answer = graph.call(Trigger, '/ivm_node/reload', Trigger.Request())
