@@ -17,7 +17,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-Key, Value = TypeVar('Key'), TypeVar('Value')
+Key = TypeVar('Key')
+Value = TypeVar('Value')
 
 LISTENED = 64
 """Batches of sentences that generators keep: cameras that come and go make several of a few."""
