@@ -21,7 +21,6 @@ are on ratios and differences of their medians.
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-import json
 import os
 from pathlib import Path
 import shlex
@@ -41,7 +40,7 @@ from ivm_ros.bench_large import bench_large
 from ivm_ros.bench_models import clipseg_job, deploy_jobs, Job, model_jobs, onnx_jobs
 from ivm_ros.bench_node import memory_without_torch, NodeBench
 from ivm_ros.config import check, ConfigError, Doc, Range
-from ivm_ros.files import replace_file
+from ivm_ros.files import write_json
 from ivm_ros.masker import Masker, MaskerConfig, OnnxError
 from ivm_ros.models.device import choose_device
 from ivm_ros.processes import end_as_by_ctrl_c, ProcessError
@@ -151,8 +150,7 @@ def bench(config: BenchConfig) -> int:
                'commit': commit(), 'versions': versions()}
     _show(report)
     if config.json:
-        with replace_file(Path(config.json)) as part:
-            part.write_text(json.dumps(report, indent=2) + '\n')
+        write_json(Path(config.json), report)
     return int(config.strict and not all(bar['ok'] for bar in report['bars']))
 
 

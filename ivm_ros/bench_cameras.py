@@ -21,7 +21,6 @@ the machine does; the node's CPU time a batch hardly does, so both are told.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-import json
 import os
 from pathlib import Path
 import shlex
@@ -33,7 +32,7 @@ from rich.console import Console
 
 from ivm_ros.bench_node import STARTING
 from ivm_ros.config import check, ConfigError, Doc, Range
-from ivm_ros.files import replace_file
+from ivm_ros.files import replace_file, write_json
 from ivm_ros.processes import (end_as_by_ctrl_c, environment_of, ProcessError, Program, Programs,
                                reserve_domain, ros_arguments, ros_facts)
 from ivm_ros.version import commit, versions
@@ -82,9 +81,7 @@ def bench_cameras(config: CamerasConfig) -> Path:
               'command': shlex.join(['ivm', *sys.argv[1:]]), 'commit': commit(),
               'versions': versions()}
     out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
-    with replace_file(out / 'cameras.json') as part:
-        part.write_text(json.dumps(report, indent=2) + '\n')
+    write_json(out / 'cameras.json', report)
     text = '\n'.join(_table(report))
     with replace_file(out / 'cameras.md') as part:
         part.write_text(text)

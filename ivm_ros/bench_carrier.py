@@ -20,7 +20,6 @@ clock stands that of the processor, which other programs of a busy machine chang
 """
 
 from dataclasses import replace
-import json
 from pathlib import Path
 import shlex
 import sys
@@ -36,7 +35,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ivm_ros.bench_large import memory, random_weights
 from ivm_ros.bench_models import picture
 from ivm_ros.carriers import load_carriers
-from ivm_ros.files import replace_file
+from ivm_ros.files import write_json
 from ivm_ros.masker import MaskerConfig
 from ivm_ros.models.device import choose_device, choose_threads
 from ivm_ros.terminal import PlainConsole
@@ -86,8 +85,7 @@ def bench_carrier(track: TrackConfig, masker: MaskerConfig, made: str, rounds: i
                           f'{report[name]:.0f}')
     PlainConsole().print(table)
     if path:
-        with replace_file(Path(path)) as part:
-            part.write_text(json.dumps(report, indent=2) + '\n')
+        write_json(Path(path), report)
     return 0
 
 

@@ -20,7 +20,6 @@ that of the paper's generator. All cases take turns, so that a busy minute slows
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-import json
 from pathlib import Path
 import shlex
 import sys
@@ -35,7 +34,7 @@ from rich.progress import track
 from ivm_ros.bench_flops import paper_gflops
 from ivm_ros.bench_models import Job, picture, SENTENCE
 from ivm_ros.config import check, Doc, Range
-from ivm_ros.files import replace_file
+from ivm_ros.files import replace_file, write_json
 from ivm_ros.masker import Masker, MaskerConfig, OnnxError
 from ivm_ros.models.flops import compact_gflops
 from ivm_ros.version import commit, versions
@@ -135,9 +134,7 @@ def bench_cost(config: CostConfig) -> Path:
               'command': shlex.join(['ivm', *sys.argv[1:]]), 'commit': commit(),
               'versions': versions()}
     out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
-    with replace_file(out / 'cost.json') as part:
-        part.write_text(json.dumps(report, indent=2) + '\n')
+    write_json(out / 'cost.json', report)
     text = '\n'.join(_tables(report))
     with replace_file(out / 'cost.md') as part:
         part.write_text(text)

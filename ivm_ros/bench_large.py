@@ -22,7 +22,6 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-import json
 from multiprocessing import get_context
 from pathlib import Path
 import resource
@@ -38,7 +37,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ivm_ros.bench_models import picture
-from ivm_ros.files import replace_file
+from ivm_ros.files import write_json
 from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.models.registry import module_of
 from ivm_ros.terminal import PlainConsole
@@ -86,8 +85,7 @@ def bench_large(config: MaskerConfig, made: str, rounds: int, path: str) -> int:
                'command': shlex.join(sys.argv), 'commit': commit(), 'versions': versions()}
     _show(report)
     if path:
-        with replace_file(Path(path)) as part:
-            part.write_text(json.dumps(report, indent=2) + '\n')
+        write_json(Path(path), report)
     return 0
 
 

@@ -20,7 +20,6 @@ are counted at the policy's end, memory, threads and file handles are read from 
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-import json
 import os
 from pathlib import Path
 import shlex
@@ -35,7 +34,7 @@ from rich.table import Table
 from ivm_ros.bench import Bar
 from ivm_ros.bench_node import STARTING, write_pictures
 from ivm_ros.config import check, Doc, Range
-from ivm_ros.files import replace_file
+from ivm_ros.files import write_json
 from ivm_ros.processes import (end_as_by_ctrl_c, environment_of, ProcessError, Program, Programs,
                                reserve_domain, ros_arguments, ros_facts)
 from ivm_ros.version import commit, versions
@@ -88,8 +87,7 @@ def soak(config: SoakConfig) -> int:
               'commit': commit(), 'versions': versions()}
     show(report, console)
     if config.json:
-        with replace_file(Path(config.json)) as part:
-            part.write_text(json.dumps(report, indent=1) + '\n')
+        write_json(Path(config.json), report)
     return int(not all(bar.ok for bar in kept))
 
 

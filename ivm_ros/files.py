@@ -108,3 +108,16 @@ def replace_file(path: Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any, allow_nan: bool = True, sort_keys: bool = False) -> None:
+    """
+    Write JSON for people to read as well, whole or not at all.
+
+    Raises:
+        ValueError: A number is not finite, and `allow_nan` is off.
+        OSError: It cannot be written.
+    """
+    text = json.dumps(value, indent=2, allow_nan=allow_nan, sort_keys=sort_keys)
+    with replace_file(path) as part:
+        part.write_text(text + '\n')

@@ -19,7 +19,6 @@ where stands in the dataset alone, so both times the dataset is named.
 """
 
 from dataclasses import dataclass
-import json
 from pathlib import Path
 import shlex
 import sys
@@ -32,7 +31,7 @@ from ivm_ros.audit.sample import draw, find, identity_of
 from ivm_ros.audit.verdicts import (
     check_reviews, check_sample, figures_of, print_figures, read_review)
 from ivm_ros.config import check, ConfigError, Doc, Range
-from ivm_ros.files import replace_file
+from ivm_ros.files import replace_file, write_json
 from ivm_ros.version import commit, versions
 
 
@@ -89,6 +88,5 @@ def _read(config: AuditConfig) -> Path:
                'versions': versions()}
     print_figures(figures)
     path = Path(config.json)
-    with replace_file(path) as part:
-        part.write_text(json.dumps(figures, indent=1, allow_nan=False) + '\n')
+    write_json(path, figures, allow_nan=False)
     return path

@@ -38,7 +38,7 @@ from ivm_ros.data.frames import (
     difference, Frame, picture_of, PictureError, Recording, thumbnail)
 from ivm_ros.data.lerobot import is_lerobot, LeRobot
 from ivm_ros.data.shards import DatasetError, read_shard, Row, write_info, write_shard
-from ivm_ros.files import replace_file
+from ivm_ros.files import replace_file, write_json
 from ivm_ros.terminal import printable
 from ivm_ros.version import versions
 from ivm_ros.work import in_processes, progress_of
@@ -158,8 +158,7 @@ def import_one(config: EpisodesConfig, bag: str) -> str:
     _check_counts(bag, place)
     about = {'bytes': recording.bytes, 'rows': place.counts['rows'], 'shards': len(shards),
              **{reason: place.counts[reason] for reason in LEFT_OUT}}
-    with replace_file(done) as part:
-        part.write_text(json.dumps(about, indent=2) + '\n')
+    write_json(done, about)
     return name
 
 

@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from ivm_ros.files import parse_json, read_json, replace_file
+from ivm_ros.files import parse_json, read_json, replace_file, write_json
 from ivm_ros.picture_files import decode, PictureFileError
 from ivm_ros.sample import Sample
 
@@ -206,8 +206,7 @@ def write_shard(path: Path, rows: Sequence[Row]) -> None:
 
 def write_info(folder: Path, info: dict[str, Any]) -> None:
     """Write `dataset.json`: how the dataset was made (command, seed, versions, counts)."""
-    with replace_file(folder / 'dataset.json') as part:
-        part.write_text(json.dumps(info, indent=2, sort_keys=True) + '\n')
+    write_json(folder / 'dataset.json', info, sort_keys=True)
 
 
 def read_info(folder: Path) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from ivm_ros.evaluate.capacity_page import figures_of
 from ivm_ros.evaluate.grounding import bootstrap
 from ivm_ros.evaluate.splits import splits_in
 from ivm_ros.evaluate.studies import alone, measured, trained
-from ivm_ros.files import replace_file
+from ivm_ros.files import replace_file, write_json
 from ivm_ros.train.config import TrainConfig
 from ivm_ros.version import commit, versions
 
@@ -147,8 +147,7 @@ def _write(config: AblationConfig, variants: dict[str, TrainConfig], names: list
     figures = {'rows': rows, 'planned': list(variants), 'whole': whole,
                'settings': asdict(config), 'command': shlex.join(['ivm', *sys.argv[1:]]),
                'commit': commit(), 'versions': versions()}
-    with replace_file(Path(config.train.out) / 'ablation.json') as part:
-        part.write_text(json.dumps(figures, indent=2) + '\n')
+    write_json(Path(config.train.out) / 'ablation.json', figures)
     with replace_file(Path(config.train.out) / 'ablation.md') as part:
         part.write_text('\n'.join(_page(figures)), encoding='utf-8')
 

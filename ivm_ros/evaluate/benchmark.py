@@ -21,7 +21,6 @@ about the masked picture.
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-import json
 from pathlib import Path
 import shlex
 import sys
@@ -44,7 +43,7 @@ from ivm_ros.evaluate.segmenting import measure_segments
 from ivm_ros.evaluate.segments import Case, reason_cases, refer_cases, shard_cases
 from ivm_ros.evaluate.sources import Source
 from ivm_ros.evaluate.tables import print_tables, tables_of
-from ivm_ros.files import replace_file
+from ivm_ros.files import write_json
 from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.version import commit, versions
 
@@ -125,8 +124,7 @@ def benchmark(config: BenchmarkConfig) -> dict[str, Any]:
     tables = tables_of(figures)
     print_tables(tables, figures)
     path = Path(config.json)
-    with replace_file(path) as part:
-        part.write_text(json.dumps(figures, indent=2) + '\n')
+    write_json(path, figures)
     write_report(path.with_suffix('.html'), f'Benchmark: {config.dataset}', figures, tables,
                  gallery)
     return figures

@@ -20,7 +20,6 @@ stopped study goes on with the same command: what is trained or measured is not 
 """
 
 from dataclasses import asdict, dataclass, field, replace
-import json
 from pathlib import Path
 import re
 import shlex
@@ -33,7 +32,7 @@ from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.evaluate.capacity_page import figures_of, summary_of, write_page
 from ivm_ros.evaluate.splits import splits_in
 from ivm_ros.evaluate.studies import alone, measured, trained
-from ivm_ros.files import replace_file
+from ivm_ros.files import write_json
 from ivm_ros.models.compact import CompactConfig
 from ivm_ros.train.config import TrainConfig
 from ivm_ros.version import commit, versions
@@ -118,8 +117,7 @@ def evaluate_capacity(config: CapacityConfig) -> Path:
         figures = {**summary_of(rows, len(models)), 'settings': asdict(config),
                    'command': shlex.join(['ivm', *sys.argv[1:]]), 'commit': commit(),
                    'versions': versions()}
-        with replace_file(out / 'capacity.json') as part:
-            part.write_text(json.dumps(figures, indent=2) + '\n')
+        write_json(out / 'capacity.json', figures)
         write_page(out, figures)
         print(f'{len(rows)} of {len(models)} networks: {rows[-1]["name"]} has mean IoU '
               f'{rows[-1]["mean_iou"]:.3f} over splits', flush=True)

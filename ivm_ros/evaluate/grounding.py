@@ -22,7 +22,6 @@ image are not independent.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
-import json
 from pathlib import Path
 import shlex
 import sys
@@ -42,7 +41,7 @@ from ivm_ros.evaluate.metrics import Fit, fit_of, iou, summary
 from ivm_ros.evaluate.references import hsv_words, keep_all
 from ivm_ros.evaluate.report import print_grounding
 from ivm_ros.evaluate.rerun_log import RerunLog
-from ivm_ros.files import replace_file
+from ivm_ros.files import write_json
 from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.models.checkpoint_info import read_checkpoint_info, write_checkpoint_info
 from ivm_ros.sample import Mask, Sample
@@ -190,8 +189,7 @@ def main(config: GroundingConfig) -> dict[str, Any]:
         log.close()
     print_grounding(figures)
     if config.json:
-        with replace_file(Path(config.json)) as part:
-            part.write_text(json.dumps(figures, indent=2) + '\n')
+        write_json(Path(config.json), figures)
     if config.record:
         record(Path(masker.info['weights']), figures)
     return figures

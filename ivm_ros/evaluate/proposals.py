@@ -20,7 +20,6 @@ chooser's; what is missing above them is the proposals' and their masks'.
 """
 
 from dataclasses import dataclass
-import json
 from pathlib import Path
 import shlex
 import sys
@@ -33,7 +32,7 @@ import torch.nn.functional as F  # noqa: N812 (the field's own name)
 from ivm_ros.config import check, Doc, Range
 from ivm_ros.data.loader import Arrays, Batches
 from ivm_ros.data.scenes import Scenes
-from ivm_ros.files import replace_file
+from ivm_ros.files import write_json
 from ivm_ros.models.checkpoint import load_checkpoint
 from ivm_ros.models.checkpoint_info import SHIPPED
 from ivm_ros.models.compact import at_least_one, CompactNet, paint
@@ -87,8 +86,7 @@ def evaluate_proposals(config: ProposalsConfig) -> int:
         'commit': commit()}
     _print(figures)
     if config.json:
-        with replace_file(Path(config.json)) as part:
-            part.write_text(json.dumps(figures, indent=1) + '\n')
+        write_json(Path(config.json), figures)
     return 0
 
 

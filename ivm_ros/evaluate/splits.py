@@ -19,7 +19,6 @@ what was promised beside what was reached, and a page of random failures.
 """
 
 from dataclasses import dataclass
-import json
 from pathlib import Path
 import shlex
 import sys
@@ -29,7 +28,7 @@ from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.evaluate.failures import Failures, write_page
 from ivm_ros.evaluate.grounding import GroundingConfig, measure, record
 from ivm_ros.evaluate.report import print_grounding
-from ivm_ros.files import replace_file
+from ivm_ros.files import replace_file, write_json
 from ivm_ros.masker import Masker, MaskerConfig
 
 FLOORS = {'fresh': .84, 'combination': .80, 'synonym': .70, 'look': .78, 'clutter': .72,
@@ -75,8 +74,7 @@ def evaluate_splits(config: SplitsConfig) -> Path:
             str(root / name), str(out / f'{name}.json'), config.weights, config.images,
             config.seed), masker, pages[name])
         print_grounding(reports[name])
-        with replace_file(out / f'{name}.json') as part:
-            part.write_text(json.dumps(reports[name], indent=2) + '\n')
+        write_json(out / f'{name}.json', reports[name])
     with replace_file(out / 'table.md') as part:
         part.write_text(table(reports))
     write_page(out / 'failures.html', 'Failures of the compact generator',

@@ -27,7 +27,7 @@ from typing import Any
 from ivm_ros.config import ConfigError
 from ivm_ros.data.shards import read_info
 from ivm_ros.evaluate.grounding import GroundingConfig, measure
-from ivm_ros.files import replace_file
+from ivm_ros.files import write_json
 from ivm_ros.masker import Masker, MaskerConfig
 from ivm_ros.models.checkpoint import Checkpoint, load_checkpoint
 from ivm_ros.train.config import TrainConfig
@@ -93,8 +93,7 @@ def measured(training: TrainConfig, checkpoint: Checkpoint, splits: str, names: 
             masker = masker or Masker(MaskerConfig(grounding.weights, training.text_encoder,
                                                    training.device, training.threads))
             report = measure(grounding, masker)
-            with replace_file(path) as part:
-                part.write_text(json.dumps(report, indent=2) + '\n')
+            write_json(path, report)
         reports[name] = report
     return reports
 

@@ -15,11 +15,10 @@
 
 from collections.abc import Mapping
 from hashlib import sha256
-import json
 from pathlib import Path
 from typing import Any
 
-from ivm_ros.files import read_json, replace_file
+from ivm_ros.files import read_json, write_json
 from ivm_ros.models.errors import CheckpointError
 
 # 1: before things were proposed, 2: .. words compared with them, 3: .. a run with hidden units in
@@ -39,8 +38,7 @@ def file_hash(path: Path) -> str:
 
 def write_checkpoint_info(path: Path, info: Mapping[str, Any]) -> None:
     """Write the JSON beside a checkpoint."""
-    with replace_file(path.with_suffix('.json')) as part:
-        part.write_text(json.dumps(info, indent=2) + '\n')
+    write_json(path.with_suffix('.json'), info)
 
 
 def read_checkpoint_info(path: Path) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from io import BytesIO
-import json
 from pathlib import Path
 import shlex
 import sys
@@ -25,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ivm_ros.files import replace_file
+from ivm_ros.files import replace_file, write_json
 from ivm_ros.version import commit, versions
 
 Run = dict[str, Any]
@@ -51,8 +50,7 @@ def write_report(path: Path, settings: dict[str, Any], tuned: Sequence[Run], run
         form: Form of DWSL that was better on validation.
     """
     figures = figures_of(settings, tuned, runs, cells, form)
-    with replace_file(path) as part:
-        part.write_text(json.dumps(figures, indent=1, allow_nan=False) + '\n')
+    write_json(path, figures, allow_nan=False)
     import jinja2
 
     text = (files('ivm_ros.study') / 'noise.html.j2').read_text(encoding='utf-8')

@@ -31,7 +31,7 @@ import tyro
 
 from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.deploy import MethodName
-from ivm_ros.files import replace_file
+from ivm_ros.files import write_json
 from ivm_ros.processes import (
     environment_of, ProcessError, Program, Programs, reserve_domain, ros_arguments, ros_facts)
 from ivm_ros.version import commit, versions
@@ -92,8 +92,7 @@ def run(config: LoopConfig, console: Console) -> dict[str, Any]:
               'settings': json.loads(json.dumps(asdict(config), default=str)),
               'command': shlex.join(['python', '-m', 'ivm_sim.closed_loop', *sys.argv[1:]]),
               'commit': commit(), 'versions': {**versions(), 'ros': about['distribution']}}
-    with replace_file(config.out / 'closed_loop.json') as part:
-        part.write_text(json.dumps(report, indent=1) + '\n')
+    write_json(config.out / 'closed_loop.json', report)
     return report
 
 

@@ -34,7 +34,7 @@ import tyro
 
 from ivm_ros.config import check, Doc, Range
 from ivm_ros.deploy import DeployConfig
-from ivm_ros.files import replace_file
+from ivm_ros.files import write_json
 from ivm_ros.processes import (
     environment_of, ProcessError, Program, Programs, reserve_domain, ros_arguments, ros_facts)
 from ivm_ros.terminal import marked
@@ -167,8 +167,7 @@ def write_summary(config: DemoConfig, about: dict[str, str]) -> Summary:
     summary |= {'settings': settings, 'command': shlex.join(
         ['python', '-m', 'ivm_sim.demo', *sys.argv[1:]]), 'commit': commit(),
         'versions': {**versions(), 'ros': about['distribution'], 'rmw': about['rmw']}}
-    with replace_file(config.out / 'summary.json') as part:
-        part.write_text(json.dumps(summary, indent=2) + '\n')
+    write_json(config.out / 'summary.json', summary)
     return summary
 
 

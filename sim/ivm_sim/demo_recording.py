@@ -19,14 +19,13 @@ dropped on purpose got lost on the way, wherever that was.
 """
 
 from dataclasses import asdict, dataclass
-import json
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from ivm_ros.files import replace_file
+from ivm_ros.files import write_json
 
 SHOT_WIDTH = 320  # pixels of the pictures that are kept
 HALF = 128  # of 255: the mask covers the pixel
@@ -137,8 +136,7 @@ class Recording:
         """Write all but the pictures as JSON."""
         frames = [asdict(self._frames[number]) for number in sorted(self._frames)]
         facts: dict[str, Any] = {'camera': self.camera, 'node': self.node, 'frames': frames}
-        with replace_file(path) as part:
-            part.write_text(json.dumps(facts, indent=1) + '\n')
+        write_json(path, facts)
 
 
 def iou(mask: np.ndarray, truth: np.ndarray) -> float:

@@ -31,7 +31,7 @@ import torch
 
 from ivm_ros.config import ConfigError
 from ivm_ros.data.shards import read_info
-from ivm_ros.files import replace_file
+from ivm_ros.files import replace_file, write_json
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.version import versions
 from ivm_sim.clones.config import CloneConfig, CloneTraining
@@ -144,8 +144,7 @@ def _keep_settings(folder: Path, config: CloneTraining) -> None:
         if differs:
             raise ConfigError(f'{folder} holds a run with other {", ".join(differs)}; give the '
                               'same settings to resume it, or another --out')
-    with replace_file(path) as part:
-        part.write_text(json.dumps(settings, indent=2) + '\n')
+    write_json(path, settings)
 
 
 def save(path: Path, net: CloneNet, config: CloneTraining, episodes: int, steps: int) -> Path:
@@ -157,8 +156,7 @@ def save(path: Path, net: CloneNet, config: CloneTraining, episodes: int, steps:
         'data': {folder: read_info(Path(folder)) for folder in config.data}}
     with replace_file(path) as part:
         save_file({name: value.contiguous() for name, value in net.state_dict().items()}, part)
-    with replace_file(path.with_suffix('.json')) as part:
-        part.write_text(json.dumps(info, indent=2) + '\n')
+    write_json(path.with_suffix('.json'), info)
     return path
 
 

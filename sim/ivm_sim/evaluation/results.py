@@ -23,7 +23,7 @@ import sys
 from typing import Any
 
 from ivm_ros.config import ConfigError
-from ivm_ros.files import replace_file
+from ivm_ros.files import write_json
 from ivm_ros.version import commit
 from ivm_sim.evaluation.config import Cell, EvaluateConfig
 from ivm_sim.evaluation.episodes import Outcome
@@ -83,8 +83,7 @@ def _episode(outcome: Outcome) -> dict[str, Any]:
 
 def write(path: Path, report: dict[str, Any]) -> None:
     """Write a report."""
-    with replace_file(path) as part:
-        part.write_text(json.dumps(report, indent=1) + '\n')
+    write_json(path, report)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -20,8 +20,6 @@ frame_id, so that whoever gets it, however late or masked, can tell which were l
 
 from collections import deque
 import math
-import signal
-import sys
 import time
 from typing import Any
 
@@ -29,18 +27,15 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 import numpy as np
 import rclpy
 from rclpy.duration import Duration
-from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header, String
 
-from ivm_ros.config import ConfigError
 from ivm_ros.nodes.convert import to_msg
 from ivm_ros.nodes.params import Parameters
-from ivm_sim.gl import GLError
 from ivm_sim.nodes.camera_config import CameraConfig
+from ivm_sim.nodes.play import play
 
 SETTLE = 0.5
 """Seconds between the last subscriber's coming and the first frame: both ends have to know."""
@@ -57,7 +52,7 @@ class CameraNode(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('camera_node', **kwargs)
-        # Imported late: where nothing renders, this raises GLError, and main() says what to do.
+        # Imported late: where nothing renders, this raises GLError, and `play` says what to do.
         from ivm_sim.demo_scene import DemoScene
 
         settings = Parameters(self, [CameraConfig], lambda: 'it is read at start only')
@@ -173,22 +168,7 @@ def camera_info(height: int, width: int, fovy: float, header: Header) -> CameraI
 
 def main(args: list[str] | None = None) -> None:
     """Publish until the count is reached or Ctrl-C."""
-    node = None
-    # rclpy's own handlers would take the context away while a frame is being published.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        node = CameraNode()
-        node.play()
-    except KeyboardInterrupt:
-        pass
-    except (ConfigError, GLError, ParameterException) as error:
-        sys.exit(f'camera_node: {error}')
-    finally:
-        if node is not None:
-            node.close()
-            node.destroy_node()
-        rclpy.try_shutdown()
+    play('camera_node', CameraNode, args)
 
 
 if __name__ == '__main__':

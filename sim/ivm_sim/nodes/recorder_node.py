@@ -22,7 +22,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 import json
 from pathlib import Path
-import signal
 import sys
 import time
 from typing import Annotated, Any, Literal
@@ -30,18 +29,17 @@ from typing import Annotated, Any, Literal
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
 import rclpy
-from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from ivm_ros.config import check, ConfigError, Doc, Range
+from ivm_ros.config import check, Doc, Range
 from ivm_ros.nodes.convert import to_rgb
 from ivm_ros.nodes.params import Parameters
 from ivm_sim.demo_pictures import save_pictures
 from ivm_sim.demo_recording import Recording
+from ivm_sim.nodes.play import play
 
 QUIET = 1.5
 """Seconds without a frame after which none is waited for any more, once the camera is done."""
@@ -101,7 +99,12 @@ class RecorderNode(Node):
         self._waiting = self.create_timer(0.05, self._wait_for_others)
         self.create_timer(0.5, self._tell)
 
-    def save(self) -> None:
+    def play(self) -> None:
+        """Record until no more will come."""
+        while not self.finished:
+            rclpy.spin_once(self, timeout_sec=0.5)  # without, no signal is heard in silence
+
+    def close(self) -> None:
         """Write what came, and pictures of it where there are any."""
         folder = Path(self.config.out)
         self.recording.save(folder / 'frames.json')
@@ -199,23 +202,7 @@ def _plane(message: Image) -> np.ndarray:
 
 def main(args: list[str] | None = None) -> None:
     """Record until the camera is done or Ctrl-C; then write."""
-    node = None
-    # rclpy's own handlers would take the context away while a frame is being published.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        node = RecorderNode()
-        while not node.finished:
-            rclpy.spin_once(node, timeout_sec=0.5)  # without, no signal is heard in silence
-    except KeyboardInterrupt:
-        pass
-    except (ConfigError, ParameterException) as error:
-        sys.exit(f'recorder_node: {error}')
-    finally:
-        if node is not None:
-            node.save()
-            node.destroy_node()
-        rclpy.try_shutdown()
+    play('recorder_node', RecorderNode, args)
 
 
 if __name__ == '__main__':

@@ -21,7 +21,6 @@ the picture that it answers. So whatever is late or lost on the way is counted, 
 from dataclasses import asdict
 import json
 import math
-import signal
 import sys
 import time
 from typing import Any
@@ -30,24 +29,21 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 import numpy as np
 import rclpy
-from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from ivm_ros.config import ConfigError
 from ivm_ros.nodes.convert import to_msg
 from ivm_ros.nodes.params import Parameters
-from ivm_sim.gl import GLError
 from ivm_sim.loop_score import Score
 from ivm_sim.nodes.arm_messages import (
     action_of, ActionError, header_at, stamp_of, STATE, state_messages)
 from ivm_sim.nodes.camera_node import camera_info
 from ivm_sim.nodes.loop_config import SimConfig
+from ivm_sim.nodes.play import play
 
 BETWEEN = 10  # s of simulated time between two episodes: a policy can tell them apart
 SETTLE = 0.5  # s, until all know of each other, and of a new instruction
@@ -93,6 +89,10 @@ class SimNode(Node):
         self._action: tuple[int, np.ndarray] | None = None
         self._skip = False
         self._heard = time.monotonic()
+
+    def close(self) -> None:
+        """Free the world and its GL contexts."""
+        self.env.close()
 
     def play(self) -> None:
         """Play the episodes; serve meanwhile."""
@@ -200,22 +200,7 @@ class SimNode(Node):
 
 def main(args: list[str] | None = None) -> None:
     """Play until the last episode or Ctrl-C."""
-    node = None
-    # rclpy's own handlers would take the context away while a frame is being published.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        node = SimNode()
-        node.play()
-    except KeyboardInterrupt:
-        pass
-    except (ConfigError, GLError, ParameterException) as error:
-        sys.exit(f'sim_node: {error}')
-    finally:
-        if node is not None:
-            node.env.close()
-            node.destroy_node()
-        rclpy.try_shutdown()
+    play('sim_node', SimNode, args)
 
 
 if __name__ == '__main__':
