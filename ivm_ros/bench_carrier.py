@@ -30,7 +30,6 @@ import cv2
 import numpy as np
 from rich.table import Table
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from ivm_ros.bench_large import memory, random_weights
 from ivm_ros.bench_models import picture
@@ -38,6 +37,7 @@ from ivm_ros.carriers import load_carriers
 from ivm_ros.files import write_json
 from ivm_ros.masker import MaskerConfig
 from ivm_ros.models.device import choose_device, choose_threads
+from ivm_ros.models.flops import counted
 from ivm_ros.terminal import PlainConsole
 from ivm_ros.tracker import Carrier, TrackConfig
 from ivm_ros.version import commit, versions
@@ -94,14 +94,14 @@ def _measure(carrier: Carrier, rounds: int) -> tuple[list[float], list[float], f
     image, planes = picture(), [np.zeros((480, 640), np.float32) for _ in range(2)]
     planes[0][200:320, 240:400] = planes[1][:240, 480:560] = 1
     carrier.advance(image)
-    key, times, cpu, counted = carrier.mark(), [], [], 0.0
+    key, times, cpu, gflops = carrier.mark(), [], [], 0.0
     for number in range(-WARM_UP, rounds + 1):
         frame = np.ascontiguousarray(np.roll(image, 2 * (number + WARM_UP + 1), 1))
         if number == rounds:
-            with FlopCounterMode(display=False) as counter:
+            with counted() as counter:
                 carrier.advance(frame)
                 carrier.carry(key, planes)
-            counted = round(counter.get_total_flops() / 1e9, 1)
+            gflops = round(counter.get_total_flops() / 1e9, 1)
             break
         start, busy = time.perf_counter(), time.process_time()
         carrier.advance(frame)
@@ -109,4 +109,4 @@ def _measure(carrier: Carrier, rounds: int) -> tuple[list[float], list[float], f
         if number >= 0:
             times.append((time.perf_counter() - start) * 1e3)
             cpu.append((time.process_time() - busy) * 1e3)
-    return times, cpu, counted
+    return times, cpu, gflops

@@ -15,7 +15,8 @@
 `ivm bench --generator NAME`: what a frame costs with a large generator, and what memory it takes.
 
 With `--random` the weights are random ones of the true size, with `--tiny` those of a miniature:
-neither time nor memory depends on what weights know, so nothing has to be fetched.
+neither time nor memory depends on what weights know, so nothing has to be fetched. Where the
+paper's generator does not fit the machine, its blocks are timed one by one (`bench_blocks`).
 """
 
 from collections.abc import Iterator
@@ -34,11 +35,14 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
+from ivm_ros.bench_blocks import estimate, lacking
 from ivm_ros.bench_models import picture
 from ivm_ros.files import write_json
 from ivm_ros.masker import Masker, MaskerConfig
+from ivm_ros.models.device import choose_device, choose_threads
+from ivm_ros.models.flops import counted
+from ivm_ros.models.pretrained import WeightsError
 from ivm_ros.models.registry import module_of
 from ivm_ros.terminal import PlainConsole
 from ivm_ros.version import commit, versions
@@ -61,9 +65,32 @@ def bench_large(config: MaskerConfig, made: str, rounds: int, path: str) -> int:
         path: Of the JSON; '' for none.
 
     Raises:
-        WeightsError: There are no weights, or a package is missing.
+        WeightsError: There are no weights, a package is missing, or random ones do not fit here.
         MemoryFullError: They do not fit.
     """
+    device = choose_device(config.device)
+    lacks = lacking(config.generator, device) if made == 'random' else ''
+    if lacks and config.generator != 'ivm_v1':
+        raise WeightsError(f'random weights of {config.generator} of the true size want {lacks}; '
+                           'use another machine, or --tiny')
+    if lacks:
+        threads = choose_threads(config.threads)
+        torch.set_num_threads(threads)
+        report = {**estimate(device, config.half, max(3, rounds // SHARE)), **memory(str(device)),
+                  'made': f'block by block, as all of them want {lacks}; random',
+                  'device': str(device), 'threads': threads}
+    else:
+        report = _whole(config, made, rounds)
+    report |= {'generator': config.generator, 'precision': config.precision,
+               'command': shlex.join(sys.argv), 'commit': commit(), 'versions': versions()}
+    _show(report)
+    if path:
+        write_json(Path(path), report)
+    return 0
+
+
+def _whole(config: MaskerConfig, made: str, rounds: int) -> dict[str, Any]:
+    """Load a generator and time it."""
     with random_weights(config.generator, made) as folder:
         settings = replace(config, weights=folder or config.weights)
         started = time.perf_counter()
@@ -74,19 +101,13 @@ def bench_large(config: MaskerConfig, made: str, rounds: int, path: str) -> int:
         gflops = _gflops(masker)
         times = _measure(masker, max(3, rounds // SHARE))
     info = masker.info
-    report: dict[str, Any] = {
-        name: {'median': round(float(np.median(ms)), 3), 'cpu': round(float(np.median(cpu)), 3),
-               'n': len(ms)} for name, (ms, cpu) in times.items()}
-    report |= {'generator': config.generator, 'made': made or 'as found',
-               'gflops': gflops, 'load_s': round(loading, 2), **memory(info['device']),
-               'trouble': info.get('trouble', ''), 'precision': config.precision,
-               'robot_plane': config.robot_plane, 'device': info['device'],
-               'threads': masker.threads, 'sha256': info['sha256'],
-               'command': shlex.join(sys.argv), 'commit': commit(), 'versions': versions()}
-    _show(report)
-    if path:
-        write_json(Path(path), report)
-    return 0
+    return {**{name: {'median': round(float(np.median(ms)), 3),
+                      'cpu': round(float(np.median(cpu)), 3), 'n': len(ms)}
+               for name, (ms, cpu) in times.items()},
+            'made': made or 'as found', 'gflops': gflops, 'load_s': round(loading, 2),
+            **memory(info['device']), 'trouble': info.get('trouble', ''),
+            'robot_plane': config.robot_plane, 'device': info['device'],
+            'threads': masker.threads, 'sha256': info['sha256']}
 
 
 @contextmanager
@@ -125,7 +146,7 @@ def _measure(masker: Masker, rounds: int) -> dict[str, tuple[list[float], list[f
 
 def _gflops(masker: Masker) -> float:
     """Count the arithmetic of a picture with a sentence; a multiplication with its addition: 2."""
-    with FlopCounterMode(display=False) as counter:
+    with counted() as counter:
         masker(picture(), SENTENCES[0])
     return round(counter.get_total_flops() / 1e9, 1)
 
@@ -145,11 +166,16 @@ def _show(report: dict[str, Any]) -> None:
             table.add_row(f'a picture, {name[0]} sentence(s): median of {value["n"]}, ms',
                           f'{value["median"]:.1f}, of the processor {value["cpu"]:.1f}')
     table.add_row('a picture, 1 sentence: GFLOP', f'{report["gflops"]:,.1f}')
-    table.add_row('loading, s', f'{report["load_s"]:g}')
+    for part, facts in report.get('blocks', {}).items():
+        table.add_row(f'{part}: ms of a block', ', '.join(
+            f'{facts[kind]["count"]} of {facts[kind]["ms"]:.0f}' for kind in facts
+            if kind != 'rest_ms'))
+    if 'load_s' in report:
+        table.add_row('loading, s', f'{report["load_s"]:g}')
     for name in ('peak_process_mib', 'peak_cuda_mib'):
         if name in report:
             table.add_row(name.replace('_', ' ').replace('mib', 'memory, MiB'),
                           f'{report[name]:.0f}')
-    if report['trouble']:
+    if report.get('trouble'):
         table.add_row('memory was full', report['trouble'])
     PlainConsole().print(table)

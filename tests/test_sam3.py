@@ -101,6 +101,17 @@ def test_a_picture_with_several_sentences_is_encoded_once(generator):
     assert seen == [2]
 
 
+def test_a_phrase_is_read_once(tiny, name):
+    fresh = FORMS[name][0].make(MaskerConfig(str(tiny), generator=name), torch.device('cpu'), 1)
+    read = []
+    hook = fresh.net.text_encoder.register_forward_pre_hook(
+        lambda module, given, words: read.append(len(words['input_ids'])), with_kwargs=True)
+    for _ in range(2):
+        fresh.generate(IMAGES, ['take the red mug', 'put the red mug on the plate', 'the plate'])
+    hook.remove()
+    assert read == [1, 1]  # of two phrases, each once
+
+
 def test_nothing_is_masked_where_nothing_is_sure(generator, monkeypatch):
     """Neither where the network says that the thing is not in view at all."""
     bias = generator.net.detr_decoder.presence_head.layer3.bias

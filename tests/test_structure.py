@@ -30,7 +30,7 @@ PYTHON = sorted({ROOT / 'setup.py', *(
     for path in (ROOT / folder).rglob('*.py'))})
 
 GROUND = {'config', 'files', 'picture_files', 'sample', 'terminal', 'version'}
-PROGRAMS = {'bench', 'bench_cameras', 'bench_carrier', 'bench_cost', 'bench_flops',
+PROGRAMS = {'bench', 'bench_blocks', 'bench_cameras', 'bench_carrier', 'bench_cost', 'bench_flops',
             'bench_large', 'bench_models', 'bench_node', 'bench_soak', 'cli', 'download',
             'export', 'info', 'mask_files', 'promote'}
 # What each part of ivm_ros may import, itself aside. A new module gets a line here.

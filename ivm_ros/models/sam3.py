@@ -20,6 +20,7 @@ its own on whether a thing is in view; it knows no relations: 'the cup left of t
 to it.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ import torch
 from torch.nn import functional
 from typing_extensions import Self
 
+from ivm_ros.models.last_used import LastUsed, LISTENED
 from ivm_ros.models.phrases import PhraseGenerator
 from ivm_ros.models.pretrained import (
     dtype_of, find_part, load_pretrained, load_processor, Part)
@@ -57,9 +59,13 @@ def make(config: MaskerConfig, device: torch.device, threads: int) -> 'Sam3':
 
 
 class Sam3(PhraseGenerator):
-    """SAM 3; `found` is the score of the surest thing (our choice)."""
+    """SAM 3; a phrase is read once; `found` is the score of the surest thing (our choice)."""
 
     name = 'sam3'
+
+    def __init__(self, net: Any, processor: Any, folder: Path) -> None:
+        super().__init__(net, processor, folder)
+        self._heard = LastUsed[str, tuple[torch.Tensor, torch.Tensor]](LISTENED)
 
     @classmethod
     def load(cls, model: Any, part: Part, config: MaskerConfig, device: torch.device) -> Self:
@@ -71,20 +77,29 @@ class Sam3(PhraseGenerator):
     def _segment(self, images: list[np.ndarray], asked: list[tuple[int, str]]
                  ) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Give scores [Q] and masks [Q, h, w] in [0, 1] of each (which picture, phrase) pair."""
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
+
         net = self.net
         pixels = self._processor.image_processor(images=images, return_tensors='pt')
         seen = net.get_vision_features(pixels['pixel_values'].to(net.device, net.dtype))
         index = torch.tensor([place for place, _ in asked], device=net.device)
-        # Always as many tokens, so that a phrase is the same beside longer ones.
-        text = self._processor.tokenizer(
-            [phrase for _, phrase in asked], padding='max_length', truncation=True,
-            max_length=WORDS, return_tensors='pt').to(net.device)
+        words, marks = zip(*(self._heard.get(phrase, self._read) for _, phrase in asked))
         said = net(vision_embeds=type(seen)(
             fpn_hidden_states=tuple(level[index] for level in seen.fpn_hidden_states),
             fpn_position_encoding=tuple(level[index] for level in seen.fpn_position_encoding)),
-            input_ids=text['input_ids'], attention_mask=text['attention_mask'])
+            text_embeds=BaseModelOutputWithPooling(pooler_output=torch.stack(words)),
+            attention_mask=torch.stack(marks))
         scores = said.pred_logits.float().sigmoid() * said.presence_logits.float().sigmoid()
         return [*zip(scores, said.pred_masks.float().sigmoid())]
+
+    def _read(self, phrase: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give the states [T, D] of a phrase's tokens and which of them there are, [T]."""
+        # Always as many tokens, so that a phrase is the same beside longer ones.
+        text = self._processor.tokenizer(
+            phrase, padding='max_length', truncation=True, max_length=WORDS,
+            return_tensors='pt').to(self.net.device)
+        said = self.net.get_text_features(text['input_ids'], text['attention_mask'])
+        return said.pooler_output[0], text['attention_mask'][0]
 
     def _unite(self, said: list[tuple[torch.Tensor, torch.Tensor]], image: np.ndarray) -> Mask:
         """Unite what is sure enough of all phrases of a sentence."""
