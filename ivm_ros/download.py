@@ -39,7 +39,7 @@ class DownloadConfig:
         '"track_weights"), to carry to a robot; without it they go to the cache of the Hugging '
         'Face hub, where they are found.')] = None
     tiny: Annotated[bool, Doc(
-        'Write random weights of a few kilobytes to --out instead: the same files, code and '
+        'Write random weights of about a megabyte to --out instead: the same files, code and '
         'topics, and masks without sense. Needs no network.')] = False
 
 

@@ -37,6 +37,8 @@ from ivm_ros.evaluate.sequences import read_video, sequence_paths, Video
 from ivm_ros.evaluate.video_report import as_json, markdown, plot_video, print_video
 from ivm_ros.evaluate.video_score import Score, Tally
 from ivm_ros.files import replace_file
+from ivm_ros.models.checkpoint_info import file_hash
+from ivm_ros.models.installed import weights_path
 from ivm_ros.sample import Mask
 from ivm_ros.tracker import Carrier, Keyframe, TrackConfig, Tracker
 from ivm_ros.version import commit, versions
@@ -247,5 +249,6 @@ def _figures(config: VideoConfig, sources: Sequence[str],
                               'tenth': float(np.quantile(times, .1)), 'n': len(times)}
                        for name, times in timing.items() if times},
             'tracking': vars(config.tracking), 'data': config.data, 'shrink': config.shrink,
-            'weights': config.weights, 'command': shlex.join(['ivm', *sys.argv[1:]]),
-            'commit': commit(), 'versions': versions()}
+            'weights': config.weights, 'sha256': file_hash(weights_path(config.weights)),
+            'command': shlex.join(['ivm', *sys.argv[1:]]), 'commit': commit(),
+            'versions': versions()}
