@@ -171,16 +171,23 @@ def test_the_generator_of_the_page_works_as_it_stands_there(tmp_path, monkeypatc
     assert mask.robot.shape == mask.target.shape
 
 
-def test_each_is_an_expert_of_annotation(tiny):
-    """Under its own name; `--weights` goes to the one that `--generator` names."""
+@pytest.mark.parametrize('name', LARGE)
+def test_each_is_an_expert_of_annotation(tiny, name):
+    """Under its own name, asked for the sentence or for its phrases."""
     sentence = GrammarParser().parse('put the duck on the plate')
     row = Row('1', b'', sentence.instruction, 'plain', None, None, None, 'test', 'none')
-    expert = make_expert('clipseg-phrases', config(tiny, 'clipseg'))
-    candidates, = expert.propose([Picture(picture(), row)], [sentence])
-    assert [one.phrase.text for one in candidates] == ['the duck', 'the plate']
-    assert {one.expert for one in candidates} == {'clipseg-phrases'}
-    wanted = Masker(config(tiny, 'clipseg'))(picture(), 'the duck').target
-    assert np.abs(candidates[0].mask - wanted).max() < 1e-5
+    masker = Masker(config(tiny, name))
+    for expert, asked in ((name, [sentence.instruction]),
+                          (f'{name}-phrases', ['the duck', 'the plate'])):
+        candidates, = make_expert(expert, config(tiny, name)).propose(
+            [Picture(picture(), row)], [sentence])
+        assert {one.expert for one in candidates} == {expert}
+        assert [one.phrase.text for one in candidates] == asked
+        for one, text in zip(candidates, asked):
+            assert np.abs(one.mask - masker(picture(), text).target).max() < 1e-4
+
+
+def test_weights_go_to_the_expert_that_generator_names(tiny):
     assert make_expert('compact', config(tiny, 'clipseg')).masker.info['generator'] == 'compact'
     with pytest.raises(WeightsError, match='ivm download ivm_v1'):
         make_expert('ivm_v1', config(tiny, 'clipseg'))
