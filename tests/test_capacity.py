@@ -202,12 +202,18 @@ def test_three_widths_and_two_canvases_unless_told():
     assert CompactConfig() in models
 
 
+def test_a_part_of_the_networks_may_be_asked_for():
+    chosen = models_of(CapacityConfig(networks=('256x352-128', '192x256-64')))
+    assert [(model.height, model.dim) for model in chosen] == [(192, 64), (256, 128)]
+
+
 @pytest.mark.parametrize(('settings', 'said'), [
     ({'sizes': ('192',)}, "sizes: wanted HEIGHTxWIDTH such as 192x256, got '192'"),
     ({'sizes': ('100x128',)}, 'wanted height and width that 32 divides'),
     ({'widths': (64, 64)}, 'wanted two or more networks that differ'),
     ({'widths': ()}, 'wanted two or more networks that differ, got none'),
     ({'widths': (1024,)}, 'widths'),
+    ({'networks': ('192x256-64', '64x64-64')}, 'no 64x64-64 among 192x256-64, 192x256-128'),
     ({'train': TrainConfig(minutes=3)}, 'minutes: all networks start anew'),
     ({'train': TrainConfig(init='a.safetensors')}, 'init: all networks start anew'),
     ({'train': TrainConfig(model=CompactConfig(dim=64))}, 'wanted --sizes and --widths')])

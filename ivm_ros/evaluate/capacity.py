@@ -51,6 +51,8 @@ class CapacityConfig:
         'Widths of the attention layers (dim).')] = (64, 128, 256)
     sizes: Annotated[tuple[str, ...], Doc('Canvases, HEIGHTxWIDTH in pixels.')] = (
         '192x256', '256x352')
+    networks: Annotated[tuple[str, ...], Doc(
+        'Only these of all widths and canvases, such as 192x256-128; none: all.')] = ()
     judged: Annotated[int, Range(0), Doc('Only the first so many pictures a split; 0: all.')] = 0
     train: Annotated[TrainConfig, tyro.conf.arg(name='')] = field(default_factory=_defaults)
 
@@ -77,7 +79,8 @@ def models_of(config: CapacityConfig) -> list[CompactConfig]:
     List the networks, canvas by canvas.
 
     Raises:
-        ConfigError: A size is none, or one that the network does not take.
+        ConfigError: A size is none, or one that the network does not take; or a network is asked
+            for that the widths and canvases do not give.
     """
     found = []
     for size in config.sizes:
@@ -87,7 +90,11 @@ def models_of(config: CapacityConfig) -> list[CompactConfig]:
                               f'{size!r}')
         found += [replace(config.train.model, height=int(sides[1]), width=int(sides[2]), dim=dim)
                   for dim in config.widths]
-    return found
+    unknown = {*config.networks} - {name_of(model) for model in found}
+    if unknown:
+        raise ConfigError(f'CapacityConfig.networks: no {", ".join(sorted(unknown))} among '
+                          f'{", ".join(map(name_of, found))}')
+    return [model for model in found if not config.networks or name_of(model) in config.networks]
 
 
 def name_of(model: CompactConfig) -> str:
