@@ -146,7 +146,7 @@ def bench(config: BenchConfig) -> int:
                'rounds': rounds, 'rate': config.rate, 'threads': masker.threads,
                'device': str(device), 'cores': os.cpu_count(), 'load_before': round(load, 2),
                'weights': masker.info['weights'],
-               'sha256': masker.info['sha256'], 'command': shlex.join(sys.argv),
+               'sha256': masker.info['sha256'], 'command': shlex.join(['ivm', *sys.argv[1:]]),
                'commit': commit(), 'versions': versions()}
     _show(report)
     if config.json:

@@ -72,7 +72,7 @@ def bench_carrier(track: TrackConfig, masker: MaskerConfig, made: str, rounds: i
         'carry_ms': {'median': round(float(np.median(times)), 3),
                      'cpu': round(float(np.median(cpu)), 3), 'n': len(times)},
         'gflops': gflops, **memory(str(device)), 'device': str(device), 'threads': threads,
-        'half': masker.half, 'command': shlex.join(sys.argv), 'commit': commit(),
+        'half': masker.half, 'command': shlex.join(['ivm', *sys.argv[1:]]), 'commit': commit(),
         'versions': versions()}
     table = Table(report['carrier'], f'{report["made"]} weights, {device}')
     table.add_row(f'a frame, two planes: median of {len(times)}, ms',

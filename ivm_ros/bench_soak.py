@@ -57,7 +57,8 @@ class SoakConfig:
     weights: Annotated[str, Doc('Checkpoint; empty for the one in use.')] = ''
     runtime: Annotated[str, Doc('Of the node: torch or onnx.')] = 'torch'
     device: Annotated[str, Doc('Of the node: auto, cpu or cuda.')] = 'auto'
-    json: Annotated[str, Doc('Where to write the figures; empty for nowhere.')] = ''
+    json: Annotated[str, Doc('Where to write the figures, after every window; empty for '
+                             'nowhere.')] = ''
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -65,29 +66,33 @@ class SoakConfig:
 
 
 def soak(config: SoakConfig) -> int:
-    """Stream, print, write; return 1 when a bound is missed."""
+    """Stream, print, write after every window; return 1 when a bound is missed."""
     end_as_by_ctrl_c()
     domain, _lock = reserve_domain()
     environment = environment_of(ros_facts(), domain)
     console, rows = Console(), []
+    # The commit is that of the start: a checkout may change in half an hour.
+    facts = {'command': shlex.join(['ivm', *sys.argv[1:]]), 'commit': commit(),
+             'versions': versions()}
     with TemporaryDirectory(prefix='ivm_soak_') as folder, \
             Programs(environment, Path(folder)) as programs:
         write_pictures(Path(folder) / 'pictures')
         node, watch = start(config, Path(folder) / 'pictures', programs)
         window = min(60.0, 30.0 * config.minutes)
+        windows = max(2, round(60.0 * config.minutes / window))
         time.sleep(config.warm_up)
         ask(watch)
-        for number in range(max(2, round(60.0 * config.minutes / window))):
+        for number in range(windows):
             rows.append(observe(programs, node, watch, window))
             console.print(f'{number + 1}: {rows[-1]}', soft_wrap=True, highlight=False)
-    kept = judge(rows, config.least)
-    report = {'rows': rows, 'bars': [{**asdict(bar), 'ok': bar.ok} for bar in kept],
-              'settings': vars(config), 'window_s': window, 'cores': os.cpu_count(),
-              'cores_used': len(os.sched_getaffinity(0)), 'command': shlex.join(sys.argv),
-              'commit': commit(), 'versions': versions()}
+            kept = judge(rows, config.least)
+            report = {'finished': len(rows) == windows, 'rows': rows,
+                      'bars': [{**asdict(bar), 'ok': bar.ok} for bar in kept],
+                      'settings': vars(config), 'window_s': window, 'cores': os.cpu_count(),
+                      'cores_used': len(os.sched_getaffinity(0)), **facts}
+            if config.json:
+                write_json(Path(config.json), report)
     show(report, console)
-    if config.json:
-        write_json(Path(config.json), report)
     return int(not all(bar.ok for bar in kept))
 
 

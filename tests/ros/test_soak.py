@@ -19,7 +19,9 @@ import sys
 
 import pytest
 
-from ivm_ros.bench_soak import judge
+from ivm_ros import bench_soak
+from ivm_ros.bench_soak import judge, soak, SoakConfig
+from ivm_ros.processes import ProcessError
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -39,6 +41,30 @@ def test_each_bound_is_missed_by_what_breaks_it(later, name):
     assert [bar.name for bar in judge(rows, 25.0) if not bar.ok] == ([name] if name else [])
 
 
+def test_the_file_holds_every_window_that_has_passed(tmp_path, monkeypatch):
+    """So a soak that ends early has not been for nothing, and says that it did not finish."""
+    path, seen = tmp_path / 'soak.json', []
+
+    def observe(*_):
+        seen.append(json.loads(path.read_text()) if path.exists() else None)
+        if len(seen) == 3:
+            raise ProcessError('the node ended')
+        return GOOD
+
+    for name, value in {
+            'start': lambda *_: (None, None), 'ask': lambda *_: {}, 'observe': observe,
+            'end_as_by_ctrl_c': lambda: None, 'ros_facts': dict,
+            'environment_of': lambda *_: {}}.items():
+        monkeypatch.setattr(bench_soak, name, value)
+    with pytest.raises(ProcessError):
+        soak(SoakConfig(minutes=3, warm_up=0, json=str(path)))
+    assert seen[0] is None and [len(each['rows']) for each in seen[1:]] == [1, 2]
+    assert not json.loads(path.read_text())['finished']
+    seen[:] = [None] * 3
+    soak(SoakConfig(minutes=3, warm_up=0, json=str(path)))
+    assert json.loads(path.read_text())['finished']
+
+
 def test_a_short_soak_keeps_memory_threads_and_handles(tmp_path):
     """Speed is not held here: other work on the machine decides it. The exit code is honest."""
     done = subprocess.run(
@@ -48,7 +74,8 @@ def test_a_short_soak_keeps_memory_threads_and_handles(tmp_path):
     report = json.loads((tmp_path / 'soak.json').read_text())
     bars = {bar['name']: bar for bar in report['bars']}
     assert done.returncode == int(not all(bar['ok'] for bar in bars.values())), done.stdout
-    assert len(report['rows']) == 2 and report['rows'][-1]['out'] > report['rows'][0]['out'] > 0
+    assert report['finished'] and len(report['rows']) == 2
+    assert report['rows'][-1]['out'] > report['rows'][0]['out'] > 0
     assert all(bars[name]['ok'] for name in (
         'frames not masked', 'frames lost', 'change of threads', 'change of handles')), bars
     assert bars['change of resident memory, %']['value'] < 5  # half of it is still warming up
