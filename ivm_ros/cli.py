@@ -20,6 +20,7 @@ is called, so that `ivm --help` is quick and a robot needs nothing that only tra
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+import errno
 from importlib import import_module
 import os
 from pathlib import Path
@@ -131,6 +132,9 @@ VERBS = {
     'eval noise': Verb('ivm_ros.study.noise', 'NoiseConfig', 'evaluate_noise',
                        'Compare ways to learn from noisy labels, DWSL among them.',
                        'ivm eval noise --data scenes --validation val --test test --out noise'),
+    'eval fuse': Verb('ivm_ros.study.fusing', 'FuseConfig', 'evaluate_fuse',
+                      "Compare the rules that make one mask of several experts' masks.",
+                      'ivm eval fuse --validation val --test test --out fuse'),
 }
 
 
@@ -176,7 +180,9 @@ def _run(name: str, words: list[str]) -> int:
     except Exception as error:
         if not isinstance(error, OSError) and type(error).__module__.split('.')[0] not in OURS:
             raise  # not a message to the user but a bug
-        return _fail(' '.join(str(error).split()))
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = '; make room, then run the same command again' if full else ''
+        return _fail(' '.join(str(error).split()) + hint)
     if isinstance(result, Path):
         print(f'wrote {printable(result)}')
     return result if isinstance(result, int) else 0

@@ -14,6 +14,7 @@
 """Versions of what a result depends on."""
 
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 import platform
 import subprocess
 
@@ -33,10 +34,23 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Give the git commit of the working tree, '+' behind it when files changed, or ''."""
+    """
+    Give the git commit that the package's own source is of, wherever the program runs.
+
+    Returns:
+        Twelve digits or a tag, '+' behind it when files changed since; '' for an installed copy,
+        also where that lies inside somebody's repository, which does not track it.
+    """
+    source = Path(__file__).resolve()
+    known = _git(source.parent, 'ls-files', '--error-unmatch', source.name)
+    return known and _git(source.parent, 'describe', '--always', '--abbrev=12', '--dirty=+')
+
+
+def _git(folder: Path, *words: str) -> str:
+    """Ask git about a folder; '' where it is not there or refuses."""
     try:
-        answer = subprocess.run(['git', 'describe', '--always', '--abbrev=12', '--dirty=+'],
-                                capture_output=True, text=True, timeout=10, check=False)
-    except OSError:
+        answer = subprocess.run(['git', '-C', str(folder), *words], capture_output=True,
+                                text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
         return ''
-    return answer.stdout.strip()
+    return answer.stdout.strip() if answer.returncode == 0 else ''

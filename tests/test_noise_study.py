@@ -137,7 +137,8 @@ def test_what_was_found_stands_in_every_form(tmp_path):
              for name in ('all_labels', 'dwsl_joint') for share in (.02, .1)
              for level in ('weak', 'strong')] + [run('human_only', 0, .21, human=.02)]
     write_report(tmp_path / 'noise.json', {'human': .1, 'noise': 'strong', 'seeds': 1},
-                 [made['dwsl_joint']], [*made.values()], cells, 'dwsl_joint')
+                 [made['dwsl_joint']], [*made.values()], cells, 'dwsl_joint',
+                 tmp_path / 'noise.html')
     text = (tmp_path / 'noise.md').read_text()
     assert '| true labels (ceiling) | 0.500 |  | 1.00 |' in text
     assert '| strong | 2 % | human labels only | 0.210 |' in text
@@ -146,6 +147,26 @@ def test_what_was_found_stands_in_every_form(tmp_path):
         picture = cv2.imread(str(tmp_path / f'noise_{name}.png'))
         assert picture is not None and picture.std() > 5  # something is drawn
     assert (tmp_path / 'noise.html').read_text().count('data:image/png') == 2
+
+
+def test_figures_and_page_go_where_they_are_asked_for(monkeypatch, tmp_path):
+    judge = {'auroc': .8, 'auroc_human': .7, 'precision_bad': .9}
+
+    def ran(config, trials, title):
+        return [run(trial.method, trial.seed, .4, curve=[(0, 2.), (20, 1.)],
+                    **(judge if trial.method.startswith('dwsl') else {})) for trial in trials]
+
+    monkeypatch.setattr('ivm_ros.study.noise._run', ran)
+    where = {'json': tmp_path / 'a' / 'figures.json', 'html': tmp_path / 'b' / 'page.html'}
+    out = tmp_path / 'out'
+    assert main(['eval', 'noise', '--data', 'x', '--validation', 'x', '--test', 'x', '--no-grid',
+                 '--out', str(out),
+                 *(word for name, path in where.items() for word in (f'--{name}', str(path)))
+                 ]) == 0
+    assert json.loads(where['json'].read_text())['form'] == 'dwsl_two_stage'
+    assert 'true labels (ceiling)' in where['html'].read_text()
+    assert 'true labels (ceiling)' in (tmp_path / 'a' / 'figures.md').read_text()
+    assert [path.name for path in out.iterdir()] == ['runs']  # nothing twice
 
 
 @pytest.mark.slow

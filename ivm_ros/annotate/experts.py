@@ -79,6 +79,11 @@ class Picture:
         """Mask of the row, uint8 [H, W]; None: not labelled."""
         return None if self.row.mask is None else decode_mask(self.row.mask)
 
+    @cached_property
+    def labels(self) -> np.ndarray | None:
+        """Id of the thing in each pixel, uint8 [H, W]; None: the row does not say."""
+        return None if self.row.labels is None else decode_labels(self.row.labels)
+
 
 class Expert(Protocol):
     """Finds what phrases name."""
@@ -177,12 +182,12 @@ class Noisy:
                 ) -> list[list[Candidate]]:
         """Spoil the mask of each row, by the seed and the row's id alone."""
         return [[] if picture.truth is None else
-                [self._one(picture.truth, picture.row, sentence_of(parsed))]
+                [self._one(picture.truth, picture, sentence_of(parsed))]
                 for picture, parsed in zip(images, phrases)]
 
-    def _one(self, truth: np.ndarray, row: Row, phrase: Phrase) -> Candidate:
-        inside = truth > 127
-        labels = inside.astype(np.uint8) if row.labels is None else decode_labels(row.labels)
+    def _one(self, truth: np.ndarray, picture: Picture, phrase: Phrase) -> Candidate:
+        inside, row = truth > 127, picture.row
+        labels = inside.astype(np.uint8) if picture.labels is None else picture.labels
         targets = [int(label) for label in np.unique(labels[inside]) if label not in (0, ROBOT)]
         digest = int.from_bytes(sha256(row.id.encode()).digest()[:8], 'big')
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, digest]))

@@ -54,6 +54,9 @@ class NoiseConfig:
     validation: Annotated[tuple[str, ...], Doc('Datasets to choose by.')]
     test: Annotated[tuple[str, ...], Doc('Datasets to report, other scenes.')]
     out: Annotated[str, Doc('Folder of the results; finished runs in it are kept.')] = 'noise'
+    json: Annotated[str, Doc(
+        'Figures, with tables and plots beside; empty: noise.json in the folder.')] = ''
+    html: Annotated[str, Doc('The same as a page; empty: beside the figures.')] = ''
     preset: Annotated[Literal['quick', 'full'], Doc(
         'quick: 2000 pictures, 600 steps a run; full: 4000 and 4000.')] = 'quick'
     seeds: Annotated[int, Range(1, 100), Doc('Runs a method, each with its own labels.')] = 3
@@ -135,8 +138,9 @@ def evaluate_noise(config: NoiseConfig) -> Path:
     # Human labels are the same whatever machines do.
     grid += [replace(base, method='human_only', human=share) for share in SHARES]
     cells = _run(config, grid, 'shares and strengths') if config.grid else []
-    path = out / 'noise.json'
-    write_report(path, asdict(config), tuned, runs, cells, form)
+    path = Path(config.json) if config.json else out / 'noise.json'
+    page = Path(config.html) if config.html else path.with_suffix('.html')
+    write_report(path, asdict(config), tuned, runs, cells, form, page)
     return path
 
 

@@ -37,17 +37,18 @@ LABELS = {'dwsl_two_stage': 'DWSL, two stages', 'dwsl_joint': 'DWSL, joint',
 
 
 def write_report(path: Path, settings: dict[str, Any], tuned: Sequence[Run], runs: Sequence[Run],
-                 cells: Sequence[Run], form: str) -> None:
+                 cells: Sequence[Run], form: str, page: Path) -> None:
     """
-    Write figures and, beside them, a page and the same in Markdown.
+    Write figures, a page, and the same in Markdown beside the figures.
 
     Args:
-        path: JSON file; the page has its name and `.html`, Markdown `.md`, plots begin with it.
+        path: JSON file; Markdown has its name and `.md`, plots begin with its name.
         settings: Of the study.
         tuned: Runs that f was chosen by, on validation scenes.
         runs: All methods with all seeds, on test scenes.
         cells: Other human shares and strengths of noise.
         form: Form of DWSL that was better on validation.
+        page: HTML file, self-contained.
     """
     figures = figures_of(settings, tuned, runs, cells, form)
     write_json(path, figures, allow_nan=False)
@@ -58,10 +59,10 @@ def write_report(path: Path, settings: dict[str, Any], tuned: Sequence[Run], run
     plots = {'curves': ('Loss of all labels of a batch while learning, first seed', _curves(runs)),
              'grid': ('Other shares of human labels, one seed', _grid(cells))}
     plots = {name: (title, plot) for name, (title, plot) in plots.items() if plot}
-    page = template.render(figures=figures, labels=LABELS, runs=runs, plots=[
+    html = template.render(figures=figures, labels=LABELS, runs=runs, plots=[
         (title, b64encode(plot).decode()) for title, plot in plots.values()])
-    with replace_file(path.with_suffix('.html')) as part:
-        part.write_text(page, encoding='utf-8')
+    with replace_file(page) as part:
+        part.write_text(html, encoding='utf-8')
     lines = [*_markdown(figures)]
     for name, (title, plot) in plots.items():
         with replace_file(path.with_name(f'{path.stem}_{name}.png')) as part:
