@@ -106,6 +106,10 @@ def replace_file(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         part.chmod(0o644)  # safetensors writes for its owner alone; a robot runs as another user
         os.replace(part, path)
+    except OSError as error:
+        if error.filename is None:  # a write that fails does not say of which file
+            error.filename = str(path)
+        raise
     finally:
         part.unlink(missing_ok=True)
 

@@ -15,14 +15,18 @@
 
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import json
 import os
 from pathlib import Path
+import shutil
+import subprocess
 import tempfile
 from threading import Lock, Thread
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,40 +51,105 @@ os.environ['XDG_DATA_HOME'] = os.path.join(tempfile.gettempdir(), 'ivm_ros-tests
 DOMAIN, _DOMAIN_LOCK = reserve_domain()
 os.environ['ROS_DOMAIN_ID'] = str(DOMAIN)
 
+COLOURS = {'red': (220, 30, 30), 'green': (30, 200, 40), 'blue': (30, 40, 220),
+           'yellow': (230, 220, 30)}
+"""Of toys."""
+
 
 @pytest.fixture(scope='session')
-def toy_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a dataset of 24 pictures of coloured squares, four sentences each, one absent."""
-    from ivm_ros.data.shards import encode_image, encode_mask, Row, write_info, write_shard
+def toys() -> Callable[[int], list[Any]]:
+    """
+    Give a function that makes the rows of 24 pictures of coloured squares.
 
-    colours = {'red': (220, 30, 30), 'green': (30, 200, 40), 'blue': (30, 40, 220),
-               'yellow': (230, 220, 30)}
-    rng = np.random.default_rng(0)
-    rows = []
-    for number in range(24):
-        image = np.full((96, 128, 3), 128, np.uint8)
-        labels = np.zeros((96, 128), np.uint8)
-        for label, colour in enumerate(list(colours)[:3], 1):
-            row, column = rng.integers(0, 72), rng.integers(0, 104)
-            image[row:row + 24, column:column + 24] = colours[colour]
-            labels[row:row + 24, column:column + 24] = label
-        robot = np.zeros((96, 128), bool)
-        robot[:20, 50:60] = True
-        image[robot] = 10
-        labels[robot] = 0
-        things = {str(label): [colour, 'block'] for label, colour in enumerate(colours, 1)}
-        for label, colour in enumerate(colours, 1):
-            mask = labels == label
-            rows.append(Row(f'1-{number:07d}-{label}', encode_image(image),
-                            f'pick up the {colour} block', 'plain' if mask.any() else 'absent',
-                            encode_mask(mask), encode_mask(robot), bool(mask.any()), 'toy',
-                            'toy', extra={'things': things, 'alike': [label], 'anchors': []},
-                            labels=encode_mask(labels)))
-    folder = tmp_path_factory.mktemp('toy')
+    Four sentences each, one of them about what is absent; where squares lie is drawn by the seed.
+    """
+    from ivm_ros.data.shards import encode_image, encode_mask, Row
+
+    def make(seed: int) -> list[Row]:
+        rng, rows = np.random.default_rng(seed), []
+        for number in range(24):
+            image = np.full((96, 128, 3), 128, np.uint8)
+            labels = np.zeros((96, 128), np.uint8)
+            for label, colour in enumerate(list(COLOURS)[:3], 1):
+                row, column = rng.integers(0, 72), rng.integers(0, 104)
+                image[row:row + 24, column:column + 24] = COLOURS[colour]
+                labels[row:row + 24, column:column + 24] = label
+            robot = np.zeros((96, 128), bool)
+            robot[:20, 50:60] = True
+            image[robot] = 10
+            labels[robot] = 0
+            things = {str(label): [colour, 'block'] for label, colour in enumerate(COLOURS, 1)}
+            for label, colour in enumerate(COLOURS, 1):
+                mask = labels == label
+                rows.append(Row(
+                    f'1-{number:07d}-{label}', encode_image(image), f'pick up the {colour} block',
+                    'plain' if mask.any() else 'absent', encode_mask(mask), encode_mask(robot),
+                    bool(mask.any()), 'toy', 'toy',
+                    extra={'things': things, 'alike': [label], 'anchors': []},
+                    labels=encode_mask(labels)))
+        return rows
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def toy_dataset(toys: Callable[[int], list[Any]], tmp_path_factory: pytest.TempPathFactory
+                ) -> Path:
+    """Make a dataset of 24 pictures of coloured squares, four sentences each, one absent."""
+    from ivm_ros.data.shards import write_info, write_shard
+
+    rows, folder = toys(0), tmp_path_factory.mktemp('toy')
     for shard in range(2):
         write_shard(folder / f'shard-{shard:05d}.parquet', rows[shard * 48:(shard + 1) * 48])
-    write_info(folder, {'seed': 1, 'words': ['block', *colours]})
+    write_info(folder, {'seed': 1, 'words': ['block', *COLOURS]})
     return folder
+
+
+@pytest.fixture(scope='session')
+def mixed_toys(toys: Callable[[int], list[Any]], tmp_path_factory: pytest.TempPathFactory
+               ) -> Callable[[int, int], Path]:
+    """
+    Give a function that makes a dataset of bare toys, of a seed.
+
+    People labelled the pictures from a number on. Of the other labels every second one shows
+    another colour's block, which its `extra` says.
+    """
+    from ivm_ros.data.shards import write_info, write_shard
+
+    def make(seed: int, human_from: int) -> Path:
+        seen, bare = [row for row in toys(seed) if row.found], []
+        for number, row in enumerate(seen):
+            human = int(row.image_id.split('-')[1]) >= human_from
+            other = seen[number - 1 if number and seen[number - 1].image_id == row.image_id
+                         else number + 1]
+            bad = not human and number % 2 == 0
+            bare.append(replace(row, mask=other.mask if bad else row.mask, is_human=human,
+                                labels=None, extra={'bad': bad}))
+        folder = tmp_path_factory.mktemp('mixed')
+        write_shard(folder / 'shard-00000.parquet', bare)
+        write_info(folder, {'seed': 1})
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def small_disk() -> Callable[[Path, str], AbstractContextManager[Path]]:
+    """Give a context that mounts a disk of some size at a new folder; skips where we may not."""
+    @contextmanager
+    def mount(folder: Path, size: str) -> Iterator[Path]:
+        folder.mkdir()
+        mounted = shutil.which('mount') and subprocess.run(
+            ['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', str(folder)],
+            capture_output=True, check=False).returncode == 0
+        if not mounted:
+            pytest.skip('mounting a disk of its own takes root')
+        try:
+            yield folder
+        finally:
+            subprocess.run(['umount', '-l', str(folder)], check=False)
+
+    return mount
 
 
 @pytest.fixture(scope='session')

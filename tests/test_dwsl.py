@@ -26,15 +26,13 @@ import time
 import numpy as np
 import pytest
 from safetensors.torch import load_file
-from sklearn.metrics import roc_auc_score
 import torch
 
 from ivm_ros.annotate.noise import LEVELS, Noise, spoil
 from ivm_ros.config import ConfigError
 from ivm_ros.data.loader import Batches
 from ivm_ros.data.scenes import Scenes
-from ivm_ros.data.shards import DatasetError, read_rows, Row, write_info, write_shard
-from ivm_ros.models.checkpoint import load_checkpoint
+from ivm_ros.data.shards import DatasetError
 from ivm_ros.models.checkpoint_info import SHIPPED
 from ivm_ros.models.text import TextEncoder
 from ivm_ros.sample import Batch
@@ -42,7 +40,6 @@ from ivm_ros.train import judging
 from ivm_ros.train.baselines import RAMP, self_paced, small_loss
 from ivm_ros.train.batch import to_batch
 from ivm_ros.train.dwsl import DwslConfig, effective_size, judge_loss, weights_of
-from ivm_ros.train.judging import Judging
 from ivm_ros.train.loop import train, train_step, TrainConfig
 from ivm_ros.train.state import new_run, Run
 
@@ -160,91 +157,10 @@ def test_self_paced_begins_with_what_is_easy():
     assert self_paced(losses, torch.ones(11), .5, 0.0).sum() == 11
 
 
-# --- the discriminator, through the shipped weights' eyes ------------------------------------
-
-def noisy(rows: list[Row], folder: Path, human_from: int) -> Path:
-    """Write bare rows, of which every second machine label shows another colour's block."""
-    seen = [row for row in rows if row.found]
-    bare = []
-    for number, row in enumerate(seen):
-        picture = int(row.image_id.split('-')[1])
-        human = picture >= human_from
-        other = seen[number - 1 if number and seen[number - 1].image_id == row.image_id
-                     else number + 1]
-        bad = not human and number % 2 == 0
-        bare.append(replace(row, mask=other.mask if bad else row.mask, is_human=human,
-                            labels=None, extra={'bad': bad}))
-    write_shard(folder / 'shard-00000.parquet', bare)
-    write_info(folder, {'seed': 1})
-    return folder
-
-
 @pytest.fixture(scope='module')
-def rows(toy_dataset) -> list[Row]:
-    return list(read_rows(toy_dataset))
-
-
-@pytest.fixture(scope='module')
-def mixed(rows, tmp_path_factory) -> Path:
+def mixed(mixed_toys) -> Path:
     """Of 24 pictures 8 are labelled by people; half of the other labels are wrong."""
-    return noisy(rows, tmp_path_factory.mktemp('mixed'), human_from=16)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('form', ['two_stage', 'joint'])
-def test_the_discriminator_sees_the_mask(mixed, form):
-    """It ranks right labels above wrong ones; it was told only who made them."""
-    encoder, eyes = TextEncoder(), load_checkpoint(SHIPPED).net
-    batches = Batches(Scenes([mixed]), (192, 256), 6, 3, None, 0, balanced=True)
-    read = [to_batch(batches[step], encoder) for step in range(4)]
-    torch.manual_seed(0)
-    judging = Judging(DwslConfig(form=form), eyes)
-    if form == 'two_stage':
-        judging.prepare(read[step % 4] for step in range(120))
-    else:
-        for step in range(120):
-            judging.weigh(read[step % 4])
-    shown = Batches(Scenes([mixed]), (192, 256), 24, 3, None, 1)[0]
-    bad = {(row.instruction, row.image): row.extra['bad'] for row in read_rows(mixed)}
-    everything = judging.weigh(to_batch(shown, encoder))
-    order = Scenes([mixed]).order(np.random.default_rng([1, 0, 0]))
-    images = [Scenes([mixed]).rows(*place)[0].image for place in order]
-    wrong = np.array([bad[text, images[place]]
-                      for text, place in zip(shown.sentences, shown.image_index)])
-    machine = shown.human < .5
-    weight = everything.weight.numpy()
-    assert roc_auc_score(~wrong[machine], weight[machine]) >= .8
-    assert (weight[~machine] == 1).all()
-    assert judging.seen['judge/human'] > judging.seen['judge/machine']
-
-
-def test_labels_of_simulators_count_fully(toy_dataset):
-    encoder, eyes = TextEncoder(), load_checkpoint(SHIPPED).net
-    batch = to_batch(Batches(Scenes([toy_dataset]), (192, 256), 2, 2, None, 0)[0], encoder)
-    judging = Judging(DwslConfig(form='joint'), eyes)
-    before = {name: value.clone() for name, value in judging.judge.net.state_dict().items()}
-    assert torch.equal(judging.weigh(batch).weight, batch.weight)
-    after = judging.judge.net.state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before)
-
-
-def test_the_eyes_show_the_robot_where_nobody_labelled_it(rows, tmp_path):
-    """What is labelled stays as it is."""
-    write_shard(tmp_path / 'shard-00000.parquet', [
-        replace(row, labels=None, is_human=number > 9, extra={},
-                robot_mask=row.robot_mask if number < 8 else None)
-        for number, row in enumerate(rows[:16])])  # four sentences a picture
-    eyes = load_checkpoint(SHIPPED).net
-    batch = to_batch(Batches(Scenes([tmp_path]), (192, 256), 4, 1, None, 0)[0], TextEncoder())
-    assert sorted(batch.robot_known.tolist()) == [0, 0, 1, 1]
-    assert not batch.robot[batch.robot_known < .5].any()
-    weighed = Judging(DwslConfig(form='joint'), eyes).weigh(batch)
-    assert weighed.robot_known.all()
-    with torch.no_grad():
-        seen = eyes.proposer(batch.images, eyes.backbone(batch.images)).robot.sigmoid()
-    for place, known in enumerate(batch.robot_known):
-        wanted = batch.robot[place] if known else seen[place]
-        assert torch.allclose(weighed.robot[place], wanted, atol=1e-5)
+    return mixed_toys(0, 16)
 
 
 # --- the main trainer ------------------------------------------------------------------------

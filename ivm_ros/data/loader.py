@@ -43,6 +43,7 @@ class Arrays:
     Attributes:
         images (np.ndarray): uint8 [I, h, w, 3], RGB.
         sentences (tuple[str, ...]): B sentences.
+        sources (tuple[str, ...]): B names of where they come from, see `Row`.
         image_index (np.ndarray): int64 [B].
         forgotten (np.ndarray): bool [B, `LONGEST`], see `Batch`.
         target (np.ndarray): float32 [B, h/2, w/2] in [0, 1].
@@ -62,6 +63,7 @@ class Arrays:
 
     images: np.ndarray
     sentences: tuple[str, ...]
+    sources: tuple[str, ...]
     image_index: np.ndarray
     forgotten: np.ndarray
     target: np.ndarray
@@ -149,6 +151,7 @@ def scene_arrays(image: np.ndarray, rows: Sequence[Row], box: Letterbox,
     return Arrays(
         images=to_canvas(image, box)[None],
         sentences=tuple(sample.instruction for sample in samples),
+        sources=tuple(row.source for row in rows),
         image_index=np.zeros(len(samples), np.int64),
         forgotten=(np.zeros((len(samples), LONGEST), bool) if forgotten is None else forgotten),
         target=np.stack([_half(mask, box) for mask in masks]),
@@ -187,4 +190,6 @@ def stack(scenes: Sequence[Arrays]) -> Arrays:
                            'found', 'weight', 'human', 'labels', 'heat', 'owners', 'names',
                            'roles', 'labelled')}
     sentences = tuple(text for scene in scenes for text in scene.sentences)
-    return Arrays(sentences=sentences, image_index=np.concatenate(index), **joined)
+    sources = tuple(name for scene in scenes for name in scene.sources)
+    return Arrays(sentences=sentences, sources=sources, image_index=np.concatenate(index),
+                  **joined)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 import torch
 
 from ivm_ros.config import ConfigError, from_dict
@@ -64,13 +64,16 @@ def save_checkpoint(path: Path, net: CompactNet, text_encoder: Mapping[str, str]
         text_encoder: `name` and `sha256` of the sentence encoder it was trained with.
         provenance: How it was made.
         quality: What was measured; empty when nothing was.
+
+    Raises:
+        OSError: It cannot be written.
     """
     info = {'format': FORMAT, 'generator': 'compact', 'config': asdict(net.config),
             'text_encoder': dict(text_encoder), 'provenance': dict(provenance),
             'quality': dict(quality)}
     state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     with replace_file(path) as part:
-        save_file(state, part)
+        part.write_bytes(save(state))  # `save_file` has an error of its own for a full disk
     write_checkpoint_info(path, info)
 
 

@@ -30,7 +30,7 @@ import torch
 from torch.nn import functional
 
 from ivm_ros.models.checkpoint_info import file_hash
-from ivm_ros.models.ivm_v1_net import load_net, V1Net
+from ivm_ros.models.ivm_v1_net import load_net, read_sentences, V1Net
 from ivm_ros.models.ivm_v1_random import write_random
 from ivm_ros.models.pixels import normalise
 from ivm_ros.models.pretrained import find_part, load_processor, Part
@@ -119,24 +119,9 @@ class V1Generator:
 
         The state before the prompt's last token becomes the condition, float32 [N, 1, 256].
         """
-        llava, processor = self.net.llava, self._processor
-        pixels = processor.image_processor(images=list(squares), return_tensors='pt')
-        pixels = pixels['pixel_values'].to(self.device, llava.vision_tower.dtype)
-        seen = torch.stack(list(llava.get_image_features(pixel_values=pixels).pooler_output))
-        token = processor.image_token
-        before, after = PROMPT.split('<image>')
-        prompts = [before + token * seen.shape[1] + after.format(text.replace(token, ' '))
-                   for text in instructions]
-        # Padded on the right, where a causal model does not see it: states are those of a
-        # sentence alone, whatever else is in the batch.
-        text = processor.tokenizer(prompts, return_tensors='pt', padding=True,
-                                   padding_side='right').to(self.device)
-        ids, real = text['input_ids'], text['attention_mask']
-        states = llava.get_input_embeddings()(ids)  # [N, T, D]
-        states[ids == llava.config.image_token_id] = seen[index].flatten(0, 1).to(states.dtype)
-        states = llava.language_model(inputs_embeds=states, attention_mask=real,
-                                      use_cache=False).last_hidden_state
-        chosen = states[torch.arange(len(ids), device=self.device), real.sum(1) - 2]
+        states, length = read_sentences(self.net.llava, self._processor, squares, PROMPT,
+                                        instructions, index)
+        chosen = states[torch.arange(len(states), device=self.device), length - 2]
         return self.net.projection(chosen[:, None].float())
 
     def _mask(self, logits: torch.Tensor, image: np.ndarray) -> Mask:

@@ -13,11 +13,13 @@
 # limitations under the License.
 """The networks of IVM-V1.0 together, and how they are made of weights on disk."""
 
+from collections.abc import Sequence
 import json
 import logging
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 import torch
 from torch import nn
 
@@ -46,25 +48,67 @@ class V1Net(nn.Module):
 
     def __init__(self, llava: Any, sam: Any, config: V1Config) -> None:
         super().__init__()
-        # peft loads it where it is installed; it warns of kernels that only 4 bits on a CPU use.
-        logging.getLogger('bitsandbytes').setLevel(logging.ERROR)
-        peft = need('peft', 'generator ivm_v1')
         self.config = config
         dim, width = sam.config.output_channels, llava.config.text_config.hidden_size
-        self.llava: Any = peft.inject_adapter_in_model(peft.LoraConfig(
-            r=config.rank, lora_alpha=config.alpha, target_modules=TARGETS), llava)
+        self.llava: Any = with_lora(llava, config)
         self.sam: Any = sam
         self.projection = nn.Sequential(nn.Linear(width, config.projection), nn.GELU(),
                                         nn.Linear(config.projection, dim))
         self.decoder = MaskDecoder(dim, config)
-        for name, value in self.llava.named_parameters():
-            if '.lora_' in name:  # trained in float32, and small
-                value.data = value.data.float()
 
     @property
     def names(self) -> dict[str, str]:
         """Released names of arrays to ours."""
         return released_names(self.llava.config.text_config.num_hidden_layers, self.config)
+
+
+def with_lora(llava: Any, config: V1Config) -> Any:
+    """Put LoRA on the language model of a `LlavaModel`, in place, in float32; return it."""
+    # peft loads it where it is installed; it warns of kernels that only 4 bits on a CPU use.
+    logging.getLogger('bitsandbytes').setLevel(logging.ERROR)
+    peft = need('peft', 'generator ivm_v1')
+    llava = peft.inject_adapter_in_model(peft.LoraConfig(
+        r=config.rank, lora_alpha=config.alpha, target_modules=TARGETS), llava)
+    for name, value in llava.named_parameters():
+        if '.lora_' in name:  # trained in float32, and small
+            value.data = value.data.float()
+    return llava
+
+
+def read_sentences(llava: Any, processor: Any, pictures: Sequence[Image.Image], prompt: str,
+                   instructions: Sequence[str], index: torch.Tensor
+                   ) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Read N sentences, each about the one of I pictures that `index` says.
+
+    Args:
+        llava: `LlavaModel`.
+        processor: `LlavaProcessor`.
+        pictures: I of them.
+        prompt: <image> is where the picture stands, {} behind it where the sentence does.
+        instructions: N of them.
+        index: int64 [N], on the device of the model.
+
+    Returns:
+        The last layer's states [N, T, D], and int64 [N], how many of T are no padding.
+    """
+    pixels = processor.image_processor(images=list(pictures), return_tensors='pt')
+    pixels = pixels['pixel_values'].to(index.device, llava.vision_tower.dtype)
+    seen = torch.stack(list(llava.get_image_features(pixel_values=pixels).pooler_output))
+    token = processor.image_token
+    before, after = prompt.split('<image>')
+    prompts = [before + token * seen.shape[1] + after.format(text.replace(token, ' '))
+               for text in instructions]
+    # Padded on the right, where a causal model does not see it: states are those of a
+    # sentence alone, whatever else is in the batch.
+    text = processor.tokenizer(prompts, return_tensors='pt', padding=True,
+                               padding_side='right').to(index.device)
+    ids, real = text['input_ids'], text['attention_mask']
+    states = llava.get_input_embeddings()(ids)  # [N, T, D]
+    states[ids == llava.config.image_token_id] = seen[index].flatten(0, 1).to(states.dtype)
+    states = llava.language_model(inputs_embeds=states, attention_mask=real,
+                                  use_cache=False).last_hidden_state
+    return states, real.sum(1)
 
 
 def load_net(llava: Path, sam: Path, trained: Path, config: MaskerConfig, device: torch.device
@@ -86,14 +130,26 @@ def load_net(llava: Path, sam: Path, trained: Path, config: MaskerConfig, device
     Raises:
         WeightsError: Anything is missing, torn or of another model.
     """
-    from transformers import LlavaForConditionalGeneration, SamVisionModel
+    from transformers import SamVisionModel
 
     sizes = _sizes(trained.with_suffix('.json'))
-    whole = load_pretrained(LlavaForConditionalGeneration, llava, **_numbers(config, device))
+    language = load_llava(llava, config, device)
     eyes = load_pretrained(SamVisionModel, sam, SAM_OTHER, dtype=dtype_of(config, device))
-    net = V1Net(whole.model, eyes, sizes)  # without the head that chooses words
+    net = V1Net(language, eyes, sizes)
     report = fill(net, trained, net.names)
     return net.eval().requires_grad_(False).to(device), report
+
+
+def load_llava(folder: Path, config: MaskerConfig, device: torch.device) -> Any:
+    """
+    Load a `LlavaModel`: LLaVA without the head that chooses words.
+
+    Raises:
+        WeightsError: Missing, torn or of another model.
+    """
+    from transformers import LlavaForConditionalGeneration
+
+    return load_pretrained(LlavaForConditionalGeneration, folder, **_numbers(config, device)).model
 
 
 def _sizes(path: Path) -> V1Config:

@@ -26,6 +26,11 @@ What f the paper uses is not known; the authors' code has `clip` and `affine`. A
 name, and `ivm eval noise` compares them. `ratio`, ours, is what importance weighting asks for:
 where human and machine labels weigh the same in D's loss, p / (1 - p) is how many times likelier
 a label is from a person, so that weighed machine labels are, in the mean, human ones.
+
+From the equation to the step, all of it here: `Judge.scores` gives p, `weights_of` is f,
+`weighed_loss` the sum over a batch; `judge_loss` is D's cross-entropy, `Judge.learn` its step. The
+trainer calls them: `Judging.weigh` (`train/judging.py`) the first two for each batch, `train_step`
+(`train/loop.py`) the third, before G's own step.
 """
 
 from dataclasses import dataclass
@@ -50,7 +55,8 @@ class DwslConfig:
     form: Annotated[Form, Doc('Discriminator first, or both in every step.')] = 'two_stage'
     weight: Annotated[Weight, Doc(
         'f(p): clip to 0.1 and 0.9, affine 0.2 + 0.8 p, power p^2, threshold p > 0.5, normalised '
-        'p / mean of the batch, ratio p / (1 - p) up to 5, none 1.')] = 'clip'
+        'p / mean of the batch, ratio p / (1 - p) up to 5, none 1. clip is the form of the '
+        'authors; threshold came first in our study (docs/dwsl.md).')] = 'clip'
     human: Annotated[Literal['one', 'weighed'], Doc(
         'Human labels count fully, or as their p says.')] = 'one'
     steps: Annotated[int, Range(1), Doc('Steps of the discriminator, two_stage.')] = 500
@@ -81,6 +87,23 @@ def weights_of(scores: torch.Tensor, is_human: torch.Tensor, config: DwslConfig)
                'ratio': (p / (1 - p).clamp_min(1e-3)).clamp_max(MOST),
                'none': torch.ones_like(p)}[config.weight]
     return machine if config.human == 'weighed' else torch.where(is_human > .5, 1.0, machine)
+
+
+def weighed_loss(losses: torch.Tensor, weights: torch.Tensor,
+                 workers: Team = Team(0, 1)) -> torch.Tensor:
+    """
+    Give what the generator minimises: the mean of f(p) * loss, by the sum of f(p).
+
+    Args:
+        losses: float32 [B], of each label.
+        weights: float32 [B], f(p) times the weight of the sample itself; no gradient.
+        workers: The processes that take this step together: the sum of f(p) is their mean, since
+            gradients are averaged.
+
+    Returns:
+        float32 scalar.
+    """
+    return (losses * weights).sum() / workers.mean(weights.sum())
 
 
 def judge_loss(logits: torch.Tensor, is_human: torch.Tensor, share: torch.Tensor,

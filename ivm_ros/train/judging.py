@@ -18,7 +18,7 @@ The discriminator looks through the eyes of the generator that training started 
 they were: what a label looks like to them does not change while the generator learns.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import replace
 
@@ -32,6 +32,7 @@ from ivm_ros.models.proposals import Proposals
 from ivm_ros.models.refine import hint
 from ivm_ros.sample import Batch
 from ivm_ros.train.dwsl import DwslConfig, effective_size, Judge, weights_of
+from ivm_ros.train.judged import Window
 from ivm_ros.train.parallel import Team
 
 
@@ -53,6 +54,7 @@ class Judging:
         judge (Judge): The discriminator.
         seen (dict[str, float]): Of the last batch: mean p of human and of machine labels, the
             share of all weight that machine labels have, the effective size per sample.
+        window (Window): What was said of the last labels of this process, by their sources.
     """
 
     def __init__(self, config: DwslConfig, eyes: CompactNet, workers: Team = Team(0, 1),
@@ -62,18 +64,23 @@ class Judging:
         eyes.backbone.share(self.eyes.backbone, frozen)
         self.judge = Judge(config, next(eyes.parameters()).device, workers)
         self.seen: dict[str, float] = {}
+        self.window = Window()
 
     def prepare(self, batches: Iterable[Batch]) -> None:
         """Teach the discriminator before the generator learns (`two_stage`)."""
         for batch in batches:
             self._learn(batch, self._look(batch)[0])
 
-    def weigh(self, batch: Batch) -> Batch:
+    def weigh(self, batch: Batch, sources: Sequence[str] = ()) -> Batch:
         """
         Give a batch whose weights are multiplied by f(p); `joint` learns from it first.
 
         Where nobody labelled the robot, it is from now on where the eyes see it: else what no
         mask of a robot's own episodes says would be forgotten.
+
+        Args:
+            batch: What the generator is to learn from.
+            sources: B names of where labels come from, for the monitors.
         """
         sight, robot = self._look(batch)
         if self.config.form == 'joint':
@@ -88,6 +95,7 @@ class Judging:
                      'judge/machine_weight': float(weight[machine].sum()
                                                    / weight.sum().clamp_min(1e-6)),
                      'judge/effective': effective_size(weight) / len(weight)}
+        self.window.add(scores, weight, human, machine, sources)
         known = batch.robot_known[:, None, None]
         return replace(batch, weight=weight, robot=known * batch.robot + (1 - known) * robot,
                        robot_known=torch.ones_like(batch.robot_known))

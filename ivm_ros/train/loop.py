@@ -19,10 +19,11 @@ average of the weights. A stopped run goes on to the same numbers.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 import math
 from pathlib import Path
+import threading
 import time
 from typing import Any
 
@@ -41,6 +42,7 @@ from ivm_ros.models.text import TextEncoder
 from ivm_ros.sample import Batch
 from ivm_ros.train.batch import check_training_data, to_batch, vocabulary_of
 from ivm_ros.train.config import TrainConfig
+from ivm_ros.train.dwsl import weighed_loss
 from ivm_ros.train.losses import sample_losses
 from ivm_ros.train.margins import tune_margins
 from ivm_ros.train.parallel import Team, team
@@ -59,6 +61,7 @@ def train(config: TrainConfig) -> Path:
     Raises:
         ConfigError: No data, or a setting out of range.
         DatasetError: A folder cannot be read, or is for evaluation only.
+        OSError: The run cannot be written.
     """
     config = replace(config, data=tuple(_folders(config.data)))
     if not config.data:
@@ -76,7 +79,7 @@ def train(config: TrainConfig) -> Path:
     scenes = Scenes(folders)
     if config.method == 'dwsl':
         scenes.need_both_kinds('method dwsl')
-    with team(device) as workers:
+    with team(device) as workers, _told_once(config.out):
         run = new_run(config, encoder, device, vocabulary, workers)
         _train(run, encoder, reader, config, scenes, workers)
         if workers.rank == 0:
@@ -107,20 +110,46 @@ def _train(run: Run, encoder: TextEncoder, reader: TextEncoder, config: TrainCon
         if config.minutes and float(workers.mean(torch.tensor(float(late)))) > 0:
             break  # all together, or those who stay would wait for those who left
         batch = to_batch(arrays, reader)
-        batch = run.judging.weigh(batch) if run.judging else batch
+        batch = run.judging.weigh(batch, arrays.sources) if run.judging else batch
         terms = train_step(run, learner, batch, config, workers)
         terms |= run.judging.seen if run.judging else {}
         last = run.step == config.steps
         if writer and (run.step % config.log_every == 0 or last):
             rate = (run.step - first) / (time.monotonic() - started)
             _log(writer, run.step, config.steps, {**terms, 'steps/s': rate})
+            if run.judging:
+                run.judging.window.log(writer, run.step)
         if writer and (run.step % config.save_every == 0 or last):
             run.save()
             if config.validation:
                 _log(writer, run.step, config.steps, validate(run.average, encoder, config))
-    if speaks:
+    if writer:
         run.save()
+        writer.close()
     workers.wait()
+
+
+@contextmanager
+def _told_once(folder: str) -> Iterator[None]:
+    """
+    Tell once, and with the name of the run's folder, what TensorBoard cannot write.
+
+    Its thread would print a traceback as well; its next write raises the same, without a name.
+    """
+    before = threading.excepthook
+
+    def hook(failed: threading.ExceptHookArgs) -> None:
+        if not isinstance(failed.exc_value, OSError):
+            before(failed)
+
+    threading.excepthook = hook
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or folder
+        raise
+    finally:
+        threading.excepthook = before
 
 
 def _batches(config: TrainConfig, scenes: Scenes, run: Run, workers: Team,
@@ -152,8 +181,7 @@ def train_step(run: Run, learner: nn.Module, batch: Batch, config: TrainConfig,
         group['lr'] = group['peak'] * rate_at(run.step, config.warmup, config.steps)
     with half_precision(batch.images.device):
         terms = sample_losses(learner(batch), batch, config.loss)  # each [B]
-    weighted = torch.stack(list(terms.values())).sum(0) * batch.weight  # [B]
-    loss = weighted.sum() / workers.mean(batch.weight.sum())
+    loss = weighed_loss(torch.stack(list(terms.values())).sum(0), batch.weight, workers)
     run.optimizer.zero_grad()
     loss.backward()
     norm = nn.utils.clip_grad_norm_(run.learner.parameters(), 1.0)

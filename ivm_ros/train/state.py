@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass
+from io import BytesIO
 import json
 from pathlib import Path
 from typing import Any
@@ -100,9 +101,12 @@ class Run:
                  'optimizer': self.optimizer.state_dict(), 'step': self.step}
         if self.judging:
             state |= {'judge': self.judging.judge.net.state_dict(),
-                      'judge_optimizer': self.judging.judge.optimizer.state_dict()}
+                      'judge_optimizer': self.judging.judge.optimizer.state_dict(),
+                      'judged': self.judging.window.state()}
+        written = BytesIO()
+        torch.save(state, written)  # to a file that cannot grow it would not say why it fails
         with replace_file(self.path) as part:
-            torch.save(state, part)
+            part.write_bytes(written.getbuffer())
 
     def load(self) -> None:
         """Go on from the saved state."""
@@ -114,6 +118,7 @@ class Run:
         if self.judging:
             self.judging.judge.net.load_state_dict(state['judge'])
             self.judging.judge.optimizer.load_state_dict(state['judge_optimizer'])
+            self.judging.window.go_on(state.get('judged', ()))  # older runs kept none
 
     def finish(self, config: TrainConfig, margins: Mapping[str, float]) -> Path:
         """Write the averaged network, as far as it got, as a checkpoint with its provenance."""
@@ -122,6 +127,8 @@ class Run:
                       'data': {folder: read_info(local_folder(folder)) for folder in config.data}}
         if self.start:  # what was learned before this run
             provenance['init'] = {**self.start.info['provenance'], 'sha256': self.start.hash}
+        if self.judging:
+            provenance['judged'] = self.judging.window.report()
         save_checkpoint(self.checkpoint, self.average, self.text_encoder, provenance, {})
         return self.checkpoint
 

@@ -13,11 +13,9 @@
 # limitations under the License.
 """`ivm_recorder` in a process of its own: what it writes, what ends it, what it survives."""
 
-from contextlib import contextmanager
 from pathlib import Path
 import shutil
 import signal
-import subprocess
 from threading import Event
 
 import cv2
@@ -194,21 +192,6 @@ def test_a_killed_recorder_leaves_nothing_that_looks_like_an_episode(graph, tmp_
     again.wait_for('an episode that was cut off')
 
 
-@contextmanager
-def small_disk(folder: Path, size: str):
-    """Mount a disk of some size, where we may."""
-    folder.mkdir()
-    mounted = shutil.which('mount') and subprocess.run(
-        ['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', str(folder)],
-        capture_output=True, check=False).returncode == 0
-    if not mounted:
-        pytest.skip('mounting a disk of its own takes root')
-    try:
-        yield folder
-    finally:
-        subprocess.run(['umount', '-l', str(folder)], check=False)
-
-
 def fill(path: Path) -> None:
     """Write a file until the disk is full."""
     with path.open('wb', 0) as file:
@@ -220,7 +203,7 @@ def fill(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_stops_the_recording_and_not_the_node(graph, tmp_path):
+def test_a_full_disk_stops_the_recording_and_not_the_node(graph, small_disk, tmp_path):
     with small_disk(tmp_path / 'disk', '6m') as disk:
         made = Recorder(graph, disk / 'bags', queue_megabytes=1.0)
         made.start()
