@@ -26,7 +26,7 @@ COPY . src/ivm_ros
 RUN python3 -c 'import numpy; print(f"numpy=={numpy.__version__}")' > /tmp/constraints.txt \
     && pip install --no-cache-dir --constraint /tmp/constraints.txt rosbags \
         -r src/ivm_ros/requirements.txt 'transformers>=5,<6' 'opencv-python-headless>=4.9,<4.12' \
-        'pillow>=10.2,<14' rich
+        'pillow>=10.2,<14' rich 'onnxruntime>=1.20,<2' 'onnx>=1.17,<2' 'onnxscript>=0.5,<1'
 RUN . /opt/ros/${ROS}/setup.sh && python3 -m colcon build --packages-select ivm_ros
 
 # As another user than root, who owns nothing here.

@@ -208,33 +208,6 @@ def apply(image: np.ndarray, mask: Mask, config: DeployConfig,
     return Deployment(picture, roi, content, outcome, weight)
 
 
-def camera_matrix(matrix: np.ndarray, roi: Rectangle, content: Rectangle) -> np.ndarray:
-    """
-    Carry a camera matrix over to the cropped and resized picture.
-
-    Pixel centres lie on whole coordinates, as in ROS and OpenCV, so the principal point moves by
-    half a pixel when scaled.
-
-    Args:
-        matrix: float [3, 3] (K) or [3, 4] (P) of the input picture.
-        roi: `Deployment.roi`.
-        content: `Deployment.content`.
-
-    Returns:
-        float64, the shape of `matrix`.
-
-    Raises:
-        ImageError: Wrong shape.
-    """
-    matrix = np.asarray(matrix, np.float64)
-    if matrix.shape not in ((3, 3), (3, 4)):
-        raise ImageError(f'camera matrix: wanted [3, 3] or [3, 4], got {list(matrix.shape)}')
-    down, across = content[2] / roi[2], content[3] / roi[3]
-    shift = ((0.5 - roi[1]) * across - 0.5 + content[1], (0.5 - roi[0]) * down - 0.5 + content[0])
-    move = np.array([[across, 0, shift[0]], [0, down, shift[1]], [0, 0, 1]])
-    return move @ matrix
-
-
 def _choose(mask: Mask, config: DeployConfig, last: Mask | None) -> tuple[Outcome, np.ndarray]:
     """Return what to do and by which target plane, float32 [H, W]."""
     if config.method == 'none':

@@ -232,6 +232,33 @@ def place(picture: np.ndarray, size: Size, color: tuple[int, int, int],
     return canvas, (top, left, height, width)
 
 
+def camera_matrix(matrix: np.ndarray, roi: Rectangle, content: Rectangle) -> np.ndarray:
+    """
+    Carry a camera matrix over to a cropped and resized picture.
+
+    Pixel centres lie on whole coordinates, as in ROS and OpenCV, so the principal point moves by
+    half a pixel when scaled.
+
+    Args:
+        matrix: float [3, 3] (K) or [3, 4] (P) of the input picture.
+        roi: The part of the input picture that is shown.
+        content: Where that part lies in the picture that comes out, as of `place`.
+
+    Returns:
+        float64, the shape of `matrix`.
+
+    Raises:
+        ImageError: Wrong shape.
+    """
+    matrix = np.asarray(matrix, np.float64)
+    if matrix.shape not in ((3, 3), (3, 4)):
+        raise ImageError(f'camera matrix: wanted [3, 3] or [3, 4], got {list(matrix.shape)}')
+    down, across = content[2] / roi[2], content[3] / roi[3]
+    shift = ((0.5 - roi[1]) * across - 0.5 + content[1], (0.5 - roi[0]) * down - 0.5 + content[0])
+    move = np.array([[across, 0, shift[0]], [0, down, shift[1]], [0, 0, 1]])
+    return move @ matrix
+
+
 def _check_size(name: str, plane: np.ndarray, size: Size) -> None:
     if plane.shape[:2] != tuple(size):
         raise ImageError(f'{name}: wanted (height, width) {tuple(size)}, as its letterbox says, '

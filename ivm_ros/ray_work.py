@@ -118,7 +118,7 @@ def _cluster(workers: int) -> Iterator[Any]:
         'num_cpus': workers, 'object_store_memory': STORE, 'include_dashboard': False}
     try:
         ray.init(**alone)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, ImportError, RuntimeError, ValueError) as error:
         raise WorkError(f'no Ray cluster: {error}') from error
     try:
         yield ray

@@ -24,8 +24,8 @@ import numpy as np
 import pytest
 
 from ivm_ros.config import ConfigError, options
-from ivm_ros.deploy import apply, camera_matrix, DeployConfig, MethodName, METHODS
-from ivm_ros.image import ImageError
+from ivm_ros.deploy import apply, DeployConfig, MethodName, METHODS
+from ivm_ros.image import camera_matrix, ImageError
 from ivm_ros.sample import Mask
 
 HARD = DeployConfig(dilation=0.0, feather=0.0, crop_margin=0.0)

@@ -201,3 +201,14 @@ def test_without_ray_one_line_says_what_to_install(scenes, tmp_path, monkeypatch
     assert 'pip install "ivm_ros[ray]"' in ' '.join(capsys.readouterr().err.split())
     with pytest.raises(WorkError, match='wanted Ray'):
         list(on_ray(read_info, [(scenes,)], 1))
+
+
+def test_a_cluster_whose_client_is_missing_is_named(scenes, monkeypatch):
+    """The form ray:// needs packages that ray[data] does not bring."""
+    def init(**_):
+        raise ImportError('Ray Client requires grpcio')
+
+    monkeypatch.setattr(sys.modules['ray'], 'init', init)
+    monkeypatch.setenv('RAY_ADDRESS', 'ray://head:10001')
+    with pytest.raises(WorkError, match='no Ray cluster: Ray Client requires'):
+        list(on_ray(read_info, [(scenes,)], 1))

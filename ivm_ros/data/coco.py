@@ -217,8 +217,10 @@ def _unrolled(coded: dict[str, Any], shape: tuple[int, int]) -> np.ndarray:
     """Unroll run lengths; pycocotools would fill up those that end early with what lay there."""
     counts = coded['counts']
     runs = np.asarray(_counts_of(counts) if isinstance(counts, str | bytes) else counts, np.int64)
-    size = tuple(coded.get('size', shape))
-    if size != shape or runs.ndim != 1 or (runs < 0).any() or runs.sum() != shape[0] * shape[1]:
+    size, pixels = tuple(coded.get('size', shape)), shape[0] * shape[1]
+    # Each by itself, too: a sum can run over to the right number, and repeat then ends Python.
+    if (size != shape or runs.ndim != 1 or (runs < 0).any() or (runs > pixels).any()
+            or runs.sum() != pixels):
         raise MaskError(f'its mask is {size}, of {runs.sum()} pixels, the picture {shape}')
     inside = np.repeat(np.arange(len(runs), dtype=np.uint8) & 1, runs)
     return inside.reshape(shape, order='F')

@@ -161,6 +161,7 @@ def _colours_of(path: Path) -> dict[int, str]:
         try:
             name, colour = line.split(':')[:2]
             red, green, blue = map(int, colour.split(','))
+            bytes((red, green, blue))  # each of 0 to 255, or two labels get one number
         except ValueError as error:
             raise DatasetError(f'{path}, line {number}: wanted name:red,green,blue::, got '
                                f'{line!r}') from error

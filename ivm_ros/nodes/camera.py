@@ -18,8 +18,7 @@ from copy import deepcopy
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
-from ivm_ros.deploy import camera_matrix
-from ivm_ros.image import Rectangle, Size
+from ivm_ros.image import camera_matrix, Rectangle, Size
 
 
 def camera_info_for(info: CameraInfo, header: Header, source: Size, roi: Rectangle,

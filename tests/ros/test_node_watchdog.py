@@ -37,20 +37,21 @@ ERROR = b'\x02'
 
 
 class Line:
-    """A camera of 30 Hz and a policy, with the node between them."""
+    """A camera of 30 Hz and a policy, with the node, here started or of others, between them."""
 
-    def __init__(self, graph, **parameters) -> None:
-        self.graph = graph
-        self.program = graph.start(
+    def __init__(self, graph, camera: str = '', program=None, **parameters) -> None:
+        self.graph, self.camera = graph, camera
+        here = f'{camera}/' if camera else ''
+        self.program = program or graph.start(
             'faulty_node', generator='faulty', instruction=GOOD, watchdog=WATCHDOG,
             environment={'PYTHONPATH': os.pathsep.join(
                 [str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')])}, **parameters)
-        self.program.wait_for('active: /image')
-        self.speaker = graph.speak(Image, 'image')
-        self.reports = graph.listen(DiagnosticArray, f'{NODE}/frame_info', depth=500)
-        self.pictures = graph.listen(Image, 'masked/image', depth=500)
+        self.program.wait_for('active: /')
+        self.speaker = graph.speak(Image, f'{here}image')
+        self.reports = graph.listen(DiagnosticArray, f'{NODE}/{here}frame_info', depth=500)
+        self.pictures = graph.listen(Image, f'{here}masked/image', depth=500)
         self.health = graph.listen(DiagnosticArray, '/diagnostics')
-        graph.until(lambda: graph.node.count_publishers('masked/image') > 0, 'outputs')
+        graph.until(lambda: graph.node.count_publishers(f'{here}masked/image') > 0, 'outputs')
         self.sent: list[tuple[Header, float]] = []
 
     def send(self) -> Header:
@@ -91,9 +92,11 @@ class Line:
         assert self.graph.change(NODE, instruction=text).successful
 
     def diagnosed(self, level: bytes, words: str = '') -> None:
-        """Wait for a status that comes from now on."""
-        self.health.wait(lambda one: one.status[0].level == level
-                         and words in one.status[0].message, after=len(self.health))
+        """Wait for a status of the camera that comes from now on."""
+        name = f'ivm_node: {self.camera or "stream"}'
+        self.health.wait(lambda one: any(
+            status.name == name and status.level == level and words in status.message
+            for status in one.status), after=len(self.health))
 
     def shown(self, header: Header) -> np.ndarray | None:
         """Return the picture that came out for a frame."""
@@ -243,3 +246,33 @@ def test_while_tracking_frames_go_as_on_fault_says_too(graph, tmp_path):
     begin = time.monotonic()
     assert line.program.stop(signal.SIGTERM) == 0
     assert time.monotonic() - begin < 2
+
+
+def test_a_model_that_hangs_costs_all_cameras_their_masks(graph, tmp_path):
+    """One model, two cameras: the pictures of both pass, with the reason; then both are masked."""
+    front = Line(graph, 'front', cameras=['front', 'wrist'])
+    lines = (front, Line(graph, 'wrist', front.program))
+    for line in lines:
+        line.masked()
+    front.say(f'hang {tmp_path / "now"}')
+    sent = {line: [] for line in lines}
+    end = time.monotonic() + 2.0
+    while time.monotonic() < end:
+        for line in lines:
+            sent[line].append(line.send())
+        time.sleep(1 / 30)
+    for line in lines:
+        line.diagnosed(ERROR, 'frames are passed, not masked: the model hangs')
+        came = {one.header.stamp.sec: line.facts(one.header) for one in line.reports.messages
+                if one.header in sent[line]}
+        assert {facts['outcome'] for facts in came.values()} == {'passed'}
+        assert all('the model hangs' in facts['reason'] for facts in came.values())
+        assert all(float(facts['latency_ms']) < 500 for facts in came.values())
+        late = [one for one in sent[line][len(sent[line]) // 2:-1] if one.stamp.sec not in came]
+        assert len(late) <= 2, 'frames got lost while the model hung'
+        np.testing.assert_array_equal(line.shown(sent[line][-3]), PICTURE)
+    (tmp_path / 'now').touch()
+    front.say(GOOD)
+    for line in lines:
+        line.masked()
+        line.diagnosed(b'\x00')

@@ -26,7 +26,7 @@ from ivm_ros.processes import ProcessError
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 GOOD = {'delivered_hz': 30.0, 'latency_ms_median': 20.0, 'latency_ms_p99': 30.0, 'handles': 20,
-        'memory_mib': 500.0, 'threads': 9, 'faulty': 0, 'lost': 0}
+        'memory_mib': 500.0, 'threads': 9, 'load': 1.0, 'faulty': 0, 'lost': 0}
 
 
 @pytest.mark.parametrize(('later', 'name'), [
