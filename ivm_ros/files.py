@@ -107,7 +107,8 @@ def replace_file(path: Path) -> Iterator[Path]:
         part.chmod(0o644)  # safetensors writes for its owner alone; a robot runs as another user
         os.replace(part, path)
     except OSError as error:
-        if error.filename is None:  # a write that fails does not say of which file
+        # A write that fails does not say of which file. Without a number a name hides the message.
+        if error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
     finally:

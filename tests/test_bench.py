@@ -175,8 +175,8 @@ def test_sentences_of_the_cost_table_are_as_long_as_they_say():
 
 @pytest.mark.parametrize(('runtime', 'listens'), [
     ('torch', (TextEncoder, '__call__')), ('onnx', (OnnxGenerator, '_listen'))])
-def test_a_sentence_is_read_once_though_others_take_turns(weights, monkeypatch, runtime,
-                                                         listens):
+def test_a_sentence_is_read_once_though_others_take_turns(
+        weights, monkeypatch, runtime, listens):
     """What the times of the cost table show in sum, counted."""
     read, listen = [], getattr(*listens)
     monkeypatch.setattr(*listens, lambda self, sentences: read.append(sentences) or listen(

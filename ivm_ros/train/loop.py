@@ -146,7 +146,8 @@ def _told_once(folder: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or folder
+        if error.errno is not None and error.filename is None:  # a name hides other messages
+            error.filename = folder
         raise
     finally:
         threading.excepthook = before
