@@ -22,11 +22,12 @@ demo: setup  ## simulated camera -> ivm_node -> recorder over ROS 2; pictures an
 closed-loop: setup  ## a cloned policy in simulation over ROS 2: ARGS="--weights POLICY.safetensors"
 	$(PY) -m ivm_sim.closed_loop $(ARGS)
 
-# Files side by side, three on two cores as nodes mostly wait; then, one after the other, what takes the time.
+# Files side by side, three on two cores as nodes mostly wait, in their order: xdist's own puts the long test_turn.py last.
+# Then, one after the other, what takes the time.
 test: setup  ## everything: all tests, all lints
 ifeq ($(ARGS),)
 	@status=0; \
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist loadfile -m 'not alone' || status=$$?; \
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not alone' || status=$$?; \
 	$(PY) -m pytest -m alone || status=$$?; \
 	exit $$status
 else

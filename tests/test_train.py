@@ -114,7 +114,7 @@ def test_losses_are_one_value_a_sample_and_independent(toy_dataset, encoder):
     assert all(torch.equal(changed[name], terms[name]) for name in terms if name != 'meant')
 
 
-def test_weight_zero_takes_a_sample_out_of_the_step(toy_dataset, encoder):
+def test_weight_zero_takes_a_sample_out_of_the_step(toy_dataset, encoder, tmp_path):
     from ivm_ros.train.loop import train_step
     from ivm_ros.train.state import new_run
 
@@ -122,7 +122,7 @@ def test_weight_zero_takes_a_sample_out_of_the_step(toy_dataset, encoder):
         batch = batch_of(toy_dataset, encoder)
         batch.weight[3], batch.found[3] = weight, found
         torch.manual_seed(0)
-        settings = config(toy_dataset, toy_dataset / 'unused')
+        settings = config(toy_dataset, tmp_path / 'unused')
         run = new_run(settings, encoder, torch.device('cpu'), WORDS)
         train_step(run, run.learner, batch, settings)
         return run.net.chooser.found[0].weight.detach().clone()
@@ -156,12 +156,12 @@ def test_masks_of_centres_are_judged_first(toy_dataset, encoder):
     assert torch.equal(centres.gather(1, cells).sum(1), centres.sum(1))
 
 
-def test_words_keep_what_the_encoder_knows_of_them(toy_dataset, encoder):
+def test_words_keep_what_the_encoder_knows_of_them(toy_dataset, encoder, tmp_path):
     """Training leaves the space of names alone; words that mean the same are near in it."""
     from ivm_ros.train.loop import train_step
     from ivm_ros.train.state import new_run
 
-    settings = config(toy_dataset, toy_dataset / 'unused_too')
+    settings = config(toy_dataset, tmp_path / 'unused')
     run = new_run(settings, encoder, torch.device('cpu'), WORDS)
     chooser = run.net.chooser
     before = chooser.naming.weight.clone()
