@@ -35,7 +35,7 @@ else
 endif
 
 check: setup  ## what to run while working: quick tests and lints, under a minute
-	$(PY) -m pytest -m 'not slow' $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m 'not slow' $(ARGS)
 
 lint: setup  ## ruff, mypy, and ROS' own linters
 	$(PY) -m pytest tests/test_lint.py tests/test_structure.py $(ARGS)

@@ -173,6 +173,7 @@ def test_sentences_of_the_cost_table_are_as_long_as_they_say():
         assert sentence(words, 7) != sentence(words, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('runtime', 'listens'), [
     ('torch', (TextEncoder, '__call__')), ('onnx', (OnnxGenerator, '_listen'))])
 def test_a_sentence_is_read_once_though_others_take_turns(

@@ -63,6 +63,7 @@ class Slow(nn.Module):
         return seen
 
 
+@pytest.mark.slow
 def test_the_papers_generator_is_put_together_from_its_blocks(
         little_memory, monkeypatch, tmp_path, capsys):
     clock = [0.0]

@@ -101,6 +101,7 @@ def test_the_net_is_small_enough_for_one_core():
     assert chunk.shape == (2, 10, 6)
 
 
+@pytest.mark.slow
 def test_a_diffusion_head_learns_either_of_two_answers_and_not_their_mean():
     """What the mean of demonstrations gets wrong: go left or go right."""
     torch.manual_seed(0)

@@ -245,6 +245,7 @@ def test_a_team_of_two_weighs_as_one(mixed, tmp_path):
     assert max((judges[0][name] - judges[1][name]).abs().max() for name in judges[0]) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('frozen', [0, 4, 18])
 def test_frozen_blocks_see_a_batch_once_and_nothing_else_changes(
         mixed, tmp_path, monkeypatch, frozen):

@@ -39,6 +39,8 @@ from ivm_ros.models.registry import make_generator, module_of, parts_of
 from ivm_ros.models.robot_plane import PHRASE
 from ivm_ros.models.settings import GENERATORS
 
+pytestmark = pytest.mark.slow
+
 LARGE = [name for name in GENERATORS if name != 'compact' and parts_of(name)]  # with weights
 ROOT = Path(__file__).parents[1]
 CPU = torch.device('cpu')
@@ -266,7 +268,6 @@ def test_a_full_gpu_that_no_rule_helps_says_so(tiny):
     assert 'trouble' not in careful.info
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('name', LARGE)
 def test_ivm_mask_runs_each_from_its_tiny_configuration(tiny, name, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / 'a.png'), picture())
@@ -291,7 +292,6 @@ def test_download_lists_refuses_and_stays_offline_where_it_is_told_to(capsys):
         download(DownloadConfig('clipseg'))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('name', LARGE)
 def test_ivm_bench_times_each_with_random_weights(name, tmp_path, capsys):
     path = tmp_path / 'bench.json'

@@ -185,6 +185,7 @@ def test_nothing_is_said_by_colour_where_things_have_several(seed):
             assert not any(t.kind == kind for t in things if t.id in motley), sentence
 
 
+@pytest.mark.slow
 def test_words_that_training_never_says_are_said_only_when_asked_for():
     from ivm_ros.data.holdout import unseen_words
 

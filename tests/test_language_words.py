@@ -82,6 +82,7 @@ def test_every_emoji_is_named_once_and_by_a_name_like_its_own():
     assert alike > .8 * len(letters)
 
 
+@pytest.mark.slow
 def test_every_word_that_training_may_say_is_said_and_no_other():
     for name, noun in NOUNS.items():
         if noun.words:
@@ -149,6 +150,7 @@ def test_goals_name_nouns_and_sorts_that_exist():
     assert len(texts) == len({*texts}) >= 80
 
 
+@pytest.mark.slow
 def test_what_is_held_out_is_never_said_and_pairs_are_a_small_share():
     seen = {word for noun in NOUNS.values() if not noun.held_out for word in noun.words}
     assert [word for word in seen if unseen_words(word) or unseen_words(words.plural_of(word))

@@ -63,6 +63,7 @@ def test_mypy():
     assert not said, said
 
 
+@pytest.mark.slow
 def test_ament_flake8():
     said = ament('ament_flake8', '--config', 'setup.cfg', *SOURCES)
     assert not said, said
@@ -87,6 +88,7 @@ def read_flake8(path: Path) -> dict[str, str]:
     return dict(parser['flake8'])
 
 
+@pytest.mark.slow
 def test_ament_pep257():
     from ament_pep257.main import _ament_ignore
 

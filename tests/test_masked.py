@@ -116,6 +116,7 @@ def test_an_episode_can_be_watched(tmp_path, name):
     assert (tmp_path / name).stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_policies_can_be_watched_side_by_side(tmp_path):
     path = tmp_path / 'both.gif'
     said = watch(WatchConfig('pick', 'few', ('expert', 'random'), 'truth', size=64,

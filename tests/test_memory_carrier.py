@@ -323,6 +323,7 @@ def test_parameters_are_what_docstrings_and_pages_say():
         assert part.gigabytes == round(4 * millions / 1e3, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', CARRIERS)
 def test_ivm_bench_times_each_with_random_weights(name, tmp_path, capsys):
     path = tmp_path / 'bench.json'

@@ -180,6 +180,7 @@ def test_states_are_those_of_transformers(encoder):
         assert torch.allclose(ours[:, :384], state, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_a_masker_does_without_transformers():
     code = ('import sys; from ivm_ros.masker import Masker; Masker(); '
             'print(*sorted({"transformers", "sympy", "pandas"} & set(sys.modules)))')

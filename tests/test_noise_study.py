@@ -25,8 +25,10 @@ import torch
 from ivm_ros.annotate.noise import LEVELS
 from ivm_ros.cli import main
 from ivm_ros.config import ConfigError
+from ivm_ros.data.shards import decode_mask
 from ivm_ros.models.checkpoint import load_checkpoint
 from ivm_ros.models.text import TextEncoder
+from ivm_ros.study.examples import draw_examples, examples_of, MISTAKES
 from ivm_ros.study.methods import _draw, BALANCED, learn, METHODS, Task
 from ivm_ros.study.noise import evaluate_noise, judged, NoiseConfig
 from ivm_ros.study.pupil import Pupil, true_iou
@@ -129,7 +131,7 @@ def test_the_gap_regained_by_hand():
     assert figures['methods']['dwsl_joint']['iou'] == [.6, .6]
 
 
-def test_what_was_found_stands_in_every_form(tmp_path):
+def test_what_was_found_stands_in_every_form(toy_dataset, tmp_path):
     judge = {'auroc': .8, 'auroc_human': .7, 'precision_bad': .9}
     made = {name: run(name, 0, .5 if name == 'clean_ceiling' else .4, curve=[(0, 2.), (20, 1.)],
                       **(judge if name.startswith('dwsl') else {})) for name in METHODS}
@@ -138,18 +140,29 @@ def test_what_was_found_stands_in_every_form(tmp_path):
              for level in ('weak', 'strong')] + [run('human_only', 0, .21, human=.02)]
     write_report(tmp_path / 'noise.json', {'human': .1, 'noise': 'strong', 'seeds': 1},
                  [made['dwsl_joint']], [*made.values()], cells, 'dwsl_joint',
-                 tmp_path / 'noise.html')
+                 tmp_path / 'noise.html', draw_examples(examples_of([str(toy_dataset)], 'strong')))
     text = (tmp_path / 'noise.md').read_text()
     assert '| true labels (ceiling) | 0.500 |  | 1.00 |' in text
     assert '| strong | 2 % | human labels only | 0.210 |' in text
-    for name in ('curves', 'grid'):
+    for name in ('labels', 'curves', 'grid'):
         assert f'(noise_{name}.png)' in text
         picture = cv2.imread(str(tmp_path / f'noise_{name}.png'))
         assert picture is not None and picture.std() > 5  # something is drawn
-    assert (tmp_path / 'noise.html').read_text().count('data:image/png') == 2
+    assert (tmp_path / 'noise.html').read_text().count('data:image/png') == 3
 
 
-def test_figures_and_page_go_where_they_are_asked_for(monkeypatch, tmp_path):
+def test_examples_show_each_mistake_that_can_be_made(toy_dataset):
+    found = examples_of([str(toy_dataset)], 'strong')
+    assert list(found) == [name for name in MISTAKES if name in found]
+    assert {'wrong', 'spill', 'erosion', 'everything', 'true'} <= {*found}
+    assert 'missing' not in found  # no sentence asks for two
+    for mistake, (row, label) in found.items():
+        if mistake != 'box':  # things are squares
+            assert np.array_equal(label, decode_mask(row.mask)) == (mistake == 'true'), mistake
+    assert draw_examples({}) == b''
+
+
+def test_figures_and_page_go_where_they_are_asked_for(toy_dataset, monkeypatch, tmp_path):
     judge = {'auroc': .8, 'auroc_human': .7, 'precision_bad': .9}
 
     def ran(config, trials, title):
@@ -159,8 +172,8 @@ def test_figures_and_page_go_where_they_are_asked_for(monkeypatch, tmp_path):
     monkeypatch.setattr('ivm_ros.study.noise._run', ran)
     where = {'json': tmp_path / 'a' / 'figures.json', 'html': tmp_path / 'b' / 'page.html'}
     out = tmp_path / 'out'
-    assert main(['eval', 'noise', '--data', 'x', '--validation', 'x', '--test', 'x', '--no-grid',
-                 '--out', str(out),
+    assert main(['eval', 'noise', '--data', 'x', '--validation', 'x', '--test', str(toy_dataset),
+                 '--no-grid', '--out', str(out),
                  *(word for name, path in where.items() for word in (f'--{name}', str(path)))
                  ]) == 0
     assert json.loads(where['json'].read_text())['form'] == 'dwsl_two_stage'
@@ -190,6 +203,7 @@ def test_the_whole_turn_in_small(toy_dataset, tmp_path):
     assert all(path.stat().st_mtime_ns == time for path, time in times.items() if path != lost)
 
 
+@pytest.mark.slow
 def test_no_data_is_told_in_a_line(tmp_path, capsys):
     with pytest.raises(ConfigError, match=r'NoiseConfig\.test: wanted dataset folders'):
         NoiseConfig(('a',), ('b',), ())

@@ -30,6 +30,8 @@ from ivm_ros.models.checkpoint_info import file_hash, SHIPPED
 from ivm_ros.models.onnx_export import INPUTS, OPSET, OUTPUTS
 from ivm_ros.models.onnx_generator import graph_path, listener_of
 
+pytestmark = pytest.mark.slow
+
 onnx = pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
 
@@ -92,7 +94,6 @@ def test_what_runs_is_told(maskers):
     assert maskers[1].info['providers'] == ['CPUExecutionProvider']
 
 
-@pytest.mark.slow
 def test_what_is_missing_is_made_once_and_kept(graph, tmp_path, monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     kept = graph_path(file_hash(SHIPPED))
@@ -180,7 +181,6 @@ def pictures(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_eight_bits_mask_nearly_the_same(pictures, graph, maskers, seen, tmp_path, monkeypatch):
     path = tmp_path / 'int8.onnx'
     # The graph in float32 is what the fixture has written; to write it takes half a minute.

@@ -378,6 +378,7 @@ def unpicklers(path: Path) -> tuple[list[str], list[str]]:
             [ast.unparse(node) for node in named if id(node) not in refusing])
 
 
+@pytest.mark.slow
 def test_no_call_in_the_package_runs_what_a_file_holds():
     wrong = [line for path in SOURCES for line in wrong_calls(path)]
     assert not wrong, '\n'.join(wrong)

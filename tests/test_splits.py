@@ -26,6 +26,8 @@ from ivm_sim.dataset import DatasetConfig, write_dataset
 from ivm_sim.splits import COMPOSITES, NAMES, SCENES, SplitsConfig
 from ivm_sim.textures import surfaces
 
+pytestmark = pytest.mark.slow
+
 SCENE = 12
 
 

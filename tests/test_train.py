@@ -114,6 +114,7 @@ def test_losses_are_one_value_a_sample_and_independent(toy_dataset, encoder):
     assert all(torch.equal(changed[name], terms[name]) for name in terms if name != 'meant')
 
 
+@pytest.mark.slow
 def test_weight_zero_takes_a_sample_out_of_the_step(toy_dataset, encoder, tmp_path):
     from ivm_ros.train.loop import train_step
     from ivm_ros.train.state import new_run
@@ -199,6 +200,7 @@ def test_where_nobody_labelled_the_robot_none_is_taught(toy_dataset, encoder):
     assert not learner.net.proposer.pyramid.robot.weight.grad.any()
 
 
+@pytest.mark.slow
 def test_folders_may_be_parted_by_commas(toy_dataset, tmp_path):
     """One whose own name has a comma stays whole."""
     second, odd = tmp_path / 'second', tmp_path / 'odd,even'
@@ -238,6 +240,7 @@ def test_no_data_says_how_to_make_some():
         train(TrainConfig())
 
 
+@pytest.mark.slow
 def test_margins_are_those_with_the_best_overlap(toy_dataset, encoder):
     """A net whose masks are a bit too sure everywhere gets them back; its weights stay."""
     net = load_checkpoint(SHIPPED).net

@@ -35,6 +35,7 @@ from ivm_ros.files import replace_file
 from ivm_ros.models.checkpoint import Checkpoint, load_checkpoint
 from ivm_ros.models.checkpoint_info import SHIPPED
 from ivm_ros.models.text import TextEncoder
+from ivm_ros.study.examples import draw_examples, examples_of
 from ivm_ros.study.methods import first_stage, learn, Learnt, METHODS, Task
 from ivm_ros.study.pupil import true_iou
 from ivm_ros.study.report import write_report
@@ -140,7 +141,8 @@ def evaluate_noise(config: NoiseConfig) -> Path:
     cells = _run(config, grid, 'shares and strengths') if config.grid else []
     path = Path(config.json) if config.json else out / 'noise.json'
     page = Path(config.html) if config.html else path.with_suffix('.html')
-    write_report(path, asdict(config), tuned, runs, cells, form, page)
+    shown = draw_examples(examples_of(config.test, config.noise))
+    write_report(path, asdict(config), tuned, runs, cells, form, page, shown)
     return path
 
 

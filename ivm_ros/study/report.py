@@ -37,7 +37,7 @@ LABELS = {'dwsl_two_stage': 'DWSL, two stages', 'dwsl_joint': 'DWSL, joint',
 
 
 def write_report(path: Path, settings: dict[str, Any], tuned: Sequence[Run], runs: Sequence[Run],
-                 cells: Sequence[Run], form: str, page: Path) -> None:
+                 cells: Sequence[Run], form: str, page: Path, shown: bytes) -> None:
     """
     Write figures, a page, and the same in Markdown beside the figures.
 
@@ -49,6 +49,7 @@ def write_report(path: Path, settings: dict[str, Any], tuned: Sequence[Run], run
         cells: Other human shares and strengths of noise.
         form: Form of DWSL that was better on validation.
         page: HTML file, self-contained.
+        shown: PNG of labels with mistakes, see `examples`; b'' for none.
     """
     figures = figures_of(settings, tuned, runs, cells, form)
     write_json(path, figures, allow_nan=False)
@@ -56,7 +57,8 @@ def write_report(path: Path, settings: dict[str, Any], tuned: Sequence[Run], run
 
     text = (files('ivm_ros.study') / 'noise.html.j2').read_text(encoding='utf-8')
     template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(text)
-    plots = {'curves': ('Loss of all labels of a batch while learning, first seed', _curves(runs)),
+    plots = {'labels': ('Labels as noise makes them: of each mistake the first by chance', shown),
+             'curves': ('Loss of all labels of a batch while learning, first seed', _curves(runs)),
              'grid': ('Other shares of human labels, one seed', _grid(cells))}
     plots = {name: (title, plot) for name, (title, plot) in plots.items() if plot}
     html = template.render(figures=figures, labels=LABELS, runs=runs, plots=[

@@ -160,13 +160,16 @@ def annotate_badly(seen: Seen, noise: Noise, net: CompactNet, seed: int
                    ) -> tuple[torch.Tensor, tuple[str, ...]]:
     """Give noisy labels float16 [N, h, w] of all sentences, and what is wrong with each."""
     rng = np.random.default_rng(seed)
-    made = []
-    for row in seen.rows:
-        mask, labels = decode_mask(row.mask or b''), decode_labels(row.labels or b'')
-        things = [int(label) for label in row.extra['things']]
-        known = np.where(np.isin(labels, things), labels, 0).astype(np.uint8)
-        inside = np.bincount(known[mask > 127], minlength=256)
-        targets = np.flatnonzero(2 * inside > np.bincount(known.ravel(), minlength=256))
-        made.append(spoil(mask, known, targets.tolist(), row.extra.get('alike', ()), noise, rng))
+    made = [spoiled(row, noise, rng) for row in seen.rows]
     return (torch.stack([small(mask, net) for mask, _ in made]).half(),
             tuple(kind for _, kind in made))
+
+
+def spoiled(row: Row, noise: Noise, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+    """Give a noisy label uint8 [H, W] of a row with labelled things, and what is wrong with it."""
+    mask, labels = decode_mask(row.mask or b''), decode_labels(row.labels or b'')
+    things = [int(label) for label in row.extra['things']]
+    known = np.where(np.isin(labels, things), labels, 0).astype(np.uint8)
+    inside = np.bincount(known[mask > 127], minlength=256)
+    targets = np.flatnonzero(2 * inside > np.bincount(known.ravel(), minlength=256))
+    return spoil(mask, known, targets.tolist(), row.extra.get('alike', ()), noise, rng)
