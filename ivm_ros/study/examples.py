@@ -43,7 +43,8 @@ def examples_of(folders: Sequence[str], noise: str, seed: int = 0
     """
     rows = [row for folder in folders for row in read_rows(Path(folder))
             if row.mask is not None and row.labels is not None and row.found]
-    rng, found = np.random.default_rng(seed), {}
+    rng = np.random.default_rng(seed)
+    found: dict[str, tuple[Row, np.ndarray]] = {}
     for index in rng.permutation(len(rows)):
         label, mistake = spoiled(rows[index], LEVELS[noise], rng)
         found.setdefault(mistake, (rows[index], label))
