@@ -151,10 +151,33 @@ def test_masks_of_centres_are_judged_first(toy_dataset, encoder):
     batch = batch_of(toy_dataset, encoder)
     answers = Learner(CompactNet(SMALL), words_of(WORDS, encoder))(batch)
     centres = (batch.heat == 1).flatten(1)
-    cells = answers.proposals.cells.gather(1, answers.things)
-    assert answers.things.shape == answers.masks.shape[:2]
-    assert answers.things.shape[1] == centres.sum(1).max() < answers.proposals.cells.shape[1]
+    drawn = answers.drawn
+    cells = answers.proposals.cells.gather(1, drawn.things)
+    assert drawn.things.shape == drawn.masks.shape[:2]
+    assert drawn.things.shape[1] == centres.sum(1).max() < answers.proposals.cells.shape[1]
     assert torch.equal(centres.gather(1, cells).sum(1), centres.sum(1))
+
+
+def test_the_choice_alone_learns_where_that_is_wanted(toy_dataset, encoder, tmp_path):
+    """Masks stay bit by bit, and are neither drawn nor judged."""
+    from ivm_ros.train.loop import train_step
+    from ivm_ros.train.state import new_run
+
+    settings = replace(config(toy_dataset, tmp_path / 'unused'), learns='choice')
+    run = new_run(settings, encoder, torch.device('cpu'), WORDS)
+    before = {name: value.clone() for name, value in run.net.state_dict().items()}
+    batch = batch_of(toy_dataset, encoder)
+    terms = train_step(run, run.learner, batch, settings)
+    assert not {'robot', 'heat', 'things'} & set(terms) and terms['meant'] > 0
+    moved = {name for name, value in run.net.state_dict().items()
+             if not torch.equal(value, before[name])}
+    assert {name.split('.')[0] for name in moved} == {'chooser', 'proposer'}
+    assert {name for name in moved if name.startswith('proposer')} == {
+        name for name in before if name.startswith('proposer.name')}
+    assert run.learner(batch).drawn is None
+    whole = new_run(config(toy_dataset, tmp_path / 'other'), encoder, torch.device('cpu'), WORDS)
+    assert {'robot', 'heat', 'things'} <= set(
+        train_step(whole, whole.learner, batch, config(toy_dataset, tmp_path / 'other')))
 
 
 def test_words_keep_what_the_encoder_knows_of_them(toy_dataset, encoder, tmp_path):

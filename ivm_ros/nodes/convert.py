@@ -89,7 +89,7 @@ def to_msg(image: np.ndarray, header: Header, encoding: str = 'rgb8') -> Image:
         image = cv2.cvtColor(image, code)
     image = np.ascontiguousarray(image)
     message = Image(header=header, height=image.shape[0], width=image.shape[1], encoding=encoding,
-                    is_bigendian=sys.byteorder == 'big', step=image.strides[0])
+                    is_bigendian=sys.byteorder == 'big', step=image.nbytes // image.shape[0])
     message.data = _bytes(image)
     return message
 

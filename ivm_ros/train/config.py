@@ -54,6 +54,9 @@ class TrainConfig:
     learning_rate: Annotated[float, Range(0, 1), Doc('Peak rate of the new layers.')] = 1e-3
     backbone_rate: Annotated[float, Range(0, 1), Doc('Rate of the backbone, relative.')] = 0.3
     frozen_blocks: Annotated[int, Range(0, 18), Doc('Backbone blocks that stay.')] = 4
+    learns: Annotated[Literal['all', 'choice'], Doc(
+        'What training changes: everything, or only what things are and which of them a sentence '
+        'means; masks, robot and centres then stay, and a step costs less.')] = 'all'
     warmup: Annotated[int, Range(0, None), Doc('Steps to the peak rate.')] = 200
     weight_decay: Annotated[float, Range(0, 1), Doc('Of AdamW.')] = 0.02
     ema: Annotated[float, Range(0, 1), Doc('Decay of the moving average.')] = 0.998

@@ -37,16 +37,29 @@ from ivm_ros.sample import Batch
 MENTIONED = 2  # what a sentence chooses from, what only says where
 
 
+class Drawn(NamedTuple):
+    """
+    Masks of I images, with what colours add.
+
+    Attributes:
+        things (torch.Tensor): int64 [I, M], proposals that lie on labelled things, filled up with
+            others where an image has fewer than M.
+        masks (torch.Tensor): [I, M, h/2, w/2], logits of their pixels.
+        robot (torch.Tensor): [I, h/2, w/2], likewise of the robot's.
+    """
+
+    things: torch.Tensor
+    masks: torch.Tensor
+    robot: torch.Tensor
+
+
 class Answers(NamedTuple):
     """
     What losses judge.
 
     Attributes:
         proposals (Proposals): Of I images.
-        things (torch.Tensor): int64 [I, M], proposals that lie on labelled things, filled up with
-            others where an image has fewer than M.
-        masks (torch.Tensor): [I, M, h/2, w/2], logits of their pixels, with what colours add.
-        robot (torch.Tensor): [I, h/2, w/2], likewise of the robot's.
+        drawn (Drawn | None): Their masks; None where training does not change them.
         choice (Choice): Of B sentences.
         target (torch.Tensor | None): [B, h/2, w/2], logits; None where all images are labelled,
             since what is meant and what belongs to a thing are then judged apart. Likewise.
@@ -55,9 +68,7 @@ class Answers(NamedTuple):
     """
 
     proposals: Proposals
-    things: torch.Tensor
-    masks: torch.Tensor
-    robot: torch.Tensor
+    drawn: Drawn | None
     choice: Choice
     target: torch.Tensor | None
     names: torch.Tensor
@@ -87,20 +98,24 @@ class Learner(nn.Module):
         """Answer all that a batch asks; the centres of labelled things are always proposed."""
         net = self.net
         proposals = net.proposer(batch.images, net.backbone(batch.images), batch.heat == 1)
-        things = _labelled(proposals, batch)
-        with torch.autocast(batch.images.device.type, enabled=False):
-            masks = draw(take(proposals.outlines, things), proposals.pixels, proposals.curves)
-            # What colours say is added in use, so it is added before masks are judged.
-            drawn = torch.cat((masks, proposals.robot[:, None].float()), 1)
-            drawn = drawn + hint(drawn, batch.images.float())
-            masks, robot = drawn[:, :-1], drawn[:, -1]
+        learns_masks = net.proposer.heat.weight.requires_grad
+        drawn = _drawn(proposals, batch) if learns_masks else None
         heard = net.chooser.listen(batch.tokens, batch.token_mask, batch.forgotten)
         choice = net.chooser(proposals, heard, batch.image_index)
         target = None if bool(batch.labelled.all()) else paint(
             proposals, choice.meant, batch.image_index, net.margins, hinted=batch.images)
         names = net.chooser.fit(proposals.features[:, :-1], net.chooser.name(self.vocabulary))
-        return Answers(proposals, things, masks, robot, choice, target, names,
-                       self.mentioned(choice.halfway))
+        return Answers(proposals, drawn, choice, target, names, self.mentioned(choice.halfway))
+
+
+def _drawn(proposals: Proposals, batch: Batch) -> Drawn:
+    """Draw what is judged; what colours say is added in use, so it is added before."""
+    things = _labelled(proposals, batch)
+    with torch.autocast(batch.images.device.type, enabled=False):
+        masks = draw(take(proposals.outlines, things), proposals.pixels, proposals.curves)
+        drawn = torch.cat((masks, proposals.robot[:, None].float()), 1)
+        drawn = drawn + hint(drawn, batch.images.float())
+    return Drawn(things, drawn[:, :-1], drawn[:, -1])
 
 
 def _labelled(proposals: Proposals, batch: Batch) -> torch.Tensor:

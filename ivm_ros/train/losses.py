@@ -25,7 +25,7 @@ import torch.nn.functional as F  # noqa: N812 (the field's own name)
 
 from ivm_ros.config import check, Doc, Range
 from ivm_ros.sample import Batch
-from ivm_ros.train.learner import Answers
+from ivm_ros.train.learner import Answers, Drawn
 
 
 @dataclass(frozen=True)
@@ -104,41 +104,47 @@ def sample_losses(answers: Answers, batch: Batch, config: LossConfig) -> dict[st
     Returns:
         Terms by name, each float32 [B]; a term about an image counts for each of its sentences.
     """
-    index = batch.image_index
-    robot = batch.robot_known * (area_bce_loss(answers.robot, batch.robot, batch.valid)
-                                 + dice_loss(answers.robot, batch.robot, batch.valid))  # [I]
+    index, known = batch.image_index, batch.labelled[batch.image_index]
     found = F.binary_cross_entropy_with_logits(answers.choice.found, batch.found,
                                                reduction='none')
-    terms = {'robot': config.robot * robot[index], 'found': config.found * found}
+    terms = {'found': config.found * found}
     if answers.target is not None:
-        valid, bare = batch.valid[index], 1 - batch.labelled[index]
+        valid, bare = batch.valid[index], 1 - known
         terms['bce'] = config.bce * bare * bce_loss(answers.target, batch.target, valid)
         terms['dice'] = config.dice * bare * dice_loss(answers.target, batch.target, valid)
     owners = batch.owners.flatten(1).gather(1, answers.proposals.cells)  # [I, K]
-    heat = heat_loss(answers.proposals.heat, batch.heat)
-    things, names = _thing_losses(answers, batch, owners)
+    if answers.drawn is not None:
+        things, robot = _mask_losses(answers.drawn, batch, owners)
+        heat = heat_loss(answers.proposals.heat, batch.heat)
+        terms |= {'robot': config.robot * robot[index],
+                  'heat': config.heat * known * heat[index],
+                  'things': config.things * known * things[index]}
     meant, mentioned = _choice_losses(answers, batch, owners[index])
-    known = batch.labelled[index]
-    return terms | {'heat': config.heat * known * heat[index],
-                    'things': config.things * known * things[index],
-                    'names': config.names * known * names[index],
+    return terms | {'names': config.names * known * _name_losses(answers, batch, owners)[index],
                     'meant': config.meant * known * meant,
                     'mentioned': config.mentioned * known * mentioned}
 
 
-def _thing_losses(answers: Answers, batch: Batch, owners: torch.Tensor
-                  ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Judge masks and names of the proposals that are things; a mean an image, each [I]."""
-    drawn = owners.gather(1, answers.things)  # [I, M]
-    image, place = torch.nonzero(drawn, as_tuple=True)  # each [P]
-    truth = _half(batch.labels[image], drawn[image, place])  # [P, h/2, w/2]
-    masks, valid = answers.masks[image, place], batch.valid[image]
-    masked = area_bce_loss(masks, truth, valid) + dice_loss(masks, truth, valid)  # [P]
+def _mask_losses(drawn: Drawn, batch: Batch, owners: torch.Tensor
+                 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Judge masks of the proposals that are things, a mean an image, and of robots; each [I]."""
+    shown = owners.gather(1, drawn.things)  # [I, M]
+    image, place = torch.nonzero(shown, as_tuple=True)  # each [P]
+    truth = _half(batch.labels[image], shown[image, place])  # [P, h/2, w/2]
+    masks, valid = drawn.masks[image, place], batch.valid[image]
+    things = area_bce_loss(masks, truth, valid) + dice_loss(masks, truth, valid)  # [P]
+    robot = batch.robot_known * (area_bce_loss(drawn.robot, batch.robot, batch.valid)
+                                 + dice_loss(drawn.robot, batch.robot, batch.valid))
+    return _mean_by(things, image, shown > 0), robot
+
+
+def _name_losses(answers: Answers, batch: Batch, owners: torch.Tensor) -> torch.Tensor:
+    """Judge names of the proposals that are things; a mean an image, [I]."""
     shown, kind = torch.nonzero(owners, as_tuple=True)  # each [Q]
     named = F.binary_cross_entropy_with_logits(
         answers.names[shown, kind], batch.names[shown, owners[shown, kind]],
         reduction='none').sum(1)  # [Q]
-    return _mean_by(masked, image, drawn > 0), _mean_by(named, shown, owners > 0)
+    return _mean_by(named, shown, owners > 0)
 
 
 def _mean_by(values: torch.Tensor, image: torch.Tensor, which: torch.Tensor) -> torch.Tensor:

@@ -156,8 +156,10 @@ def new_run(config: TrainConfig, encoder: TextEncoder, device: torch.device,
     net.chooser.naming.requires_grad_(config.naming == 'learnt')
     learner = Learner(net, words_of(vocabulary, encoder))
     learner.to(device).to(memory_format=torch.channels_last)
-    for parameter in net.backbone.blocks[:config.frozen_blocks].parameters():
-        parameter.requires_grad_(False)
+    if config.learns == 'choice':
+        net.backbone.requires_grad_(False)
+        net.proposer.requires_grad_(False).name.requires_grad_(True)
+    net.backbone.blocks[:config.frozen_blocks].requires_grad_(False)
     run = Run(Path(config.out), learner, deepcopy(net).requires_grad_(False),
               _optimizer(learner, config), {'name': NAME, 'sha256': encoder.hash}, vocabulary,
               start=start)
