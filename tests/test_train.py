@@ -13,7 +13,7 @@
 # limitations under the License.
 """Training: per-sample losses, exact resume, the same step alone and in a team."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 import json
 import os
 from pathlib import Path
@@ -42,6 +42,7 @@ from ivm_ros.train.loop import rate_at, train, TrainConfig
 from ivm_ros.train.losses import (
     area_bce_loss, bce_loss, dice_loss, heat_loss, LossConfig, sample_losses)
 from ivm_ros.train.margins import PIXELS, THINGS, tune_margins
+from ivm_ros.train.state import keep_settings
 
 WORDS = ('block', 'red', 'green', 'blue', 'yellow', 'mug')
 SMALL = CompactConfig(height=96, width=128, dim=32, depth=1, heads=2)
@@ -327,6 +328,17 @@ def test_other_settings_do_not_resume_a_run(tmp_path, toy_dataset):
     (tmp_path / 'settings.json').write_text('{"steps": 3}\n')
     with pytest.raises(ConfigError, match='holds a run with other'):
         train(config(toy_dataset, tmp_path))
+
+
+def test_a_run_of_an_older_version_lacks_what_is_new_and_goes_on(tmp_path):
+    settings = asdict(TrainConfig(steps=3))
+    known = {**settings, 'loss': {'bce': 1.0}}
+    del known['learns']
+    (tmp_path / 'settings.json').write_text(json.dumps(known))
+    for other in ({'learns': 'choice'}, {'loss': {**settings['loss'], 'things': 6.0}}):
+        with pytest.raises(ConfigError, match=f'other {next(iter(other))};'):
+            keep_settings(tmp_path, {**settings, **other})
+    keep_settings(tmp_path, settings)
 
 
 @pytest.mark.slow

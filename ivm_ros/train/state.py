@@ -194,7 +194,8 @@ def keep_settings(folder: Path, settings: dict[str, Any]) -> None:
     path = folder / 'settings.json'
     text = json.dumps(settings, indent=2) + '\n'
     if path.is_file():
-        old = json.loads(path.read_text())
+        # What an older version did not know was as it is by default now.
+        old = _filled(json.loads(path.read_text()), json.loads(json.dumps(asdict(TrainConfig()))))
         differs = [name for name, value in json.loads(text).items()
                    if name not in MAY_CHANGE and old.get(name) != value]
         if differs:
@@ -202,3 +203,10 @@ def keep_settings(folder: Path, settings: dict[str, Any]) -> None:
                               'same settings to resume it, or another --out')
     with replace_file(path) as part:
         part.write_text(text)
+
+
+def _filled(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Give settings, and the default of every one that is not among them."""
+    return {**defaults, **{name: _filled(value, defaults.get(name, {}))
+                           if isinstance(value, dict) else value
+                           for name, value in values.items()}}
