@@ -14,9 +14,9 @@
 """
 SAM 3 with the text encoder of a phone: `sam3` in all else, for a third less memory.
 
-Weights: `yonigozlan/sam3-litetext-s0` (2.2 GB; for the licence see its page; of the authors of
-EfficientSAM3), 548.1 M parameters: 2.2 GB of memory in float32, 1.1 GB in bfloat16. A frame takes
-as long as with `sam3`: pictures are seen by the same encoder, and a sentence is read once.
+Weights: `yonigozlan/sam3-litetext-s0` (2.2 GB; Apache-2.0 by its authors' card, but its eyes are
+those of SAM 3, under the SAM License), 548.1 M parameters: 2.2 GB of memory in float32, 1.1 GB in
+bfloat16. A frame takes as long as with `sam3`: the same encoder sees pictures.
 """
 
 import torch
@@ -28,7 +28,7 @@ from ivm_ros.models.settings import MaskerConfig
 
 __all__ = ['PARTS', 'Sam3Lite', 'make', 'write_random']
 
-PARTS = {'sam3_lite': Part('yonigozlan/sam3-litetext-s0', licence='see its page', gigabytes=2.2)}
+PARTS = {'sam3_lite': Part('yonigozlan/sam3-litetext-s0', licence='Apache-2.0; SAM License', gigabytes=2.2)}
 
 
 def make(config: MaskerConfig, device: torch.device, threads: int) -> 'Sam3Lite':
