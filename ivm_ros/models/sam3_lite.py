@@ -29,7 +29,7 @@ from ivm_ros.models.settings import MaskerConfig
 __all__ = ['PARTS', 'Sam3Lite', 'make', 'write_random']
 
 PARTS = {'sam3_lite': Part('yonigozlan/sam3-litetext-s0', licence='Apache-2.0; SAM License',
-                          gigabytes=2.2)}
+                           gigabytes=2.2)}
 
 
 def make(config: MaskerConfig, device: torch.device, threads: int) -> 'Sam3Lite':
