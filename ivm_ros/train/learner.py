@@ -61,8 +61,9 @@ class Answers(NamedTuple):
         proposals (Proposals): Of I images.
         drawn (Drawn | None): Their masks; None where training does not change them.
         choice (Choice): Of B sentences.
-        target (torch.Tensor | None): [B, h/2, w/2], logits; None where all images are labelled,
-            since what is meant and what belongs to a thing are then judged apart. Likewise.
+        target (torch.Tensor | None): [B, h/2, w/2], logits, with what colours add; None
+            where all images are labelled, since what is meant and what belongs to a thing are
+            then judged apart.
         names (torch.Tensor): [I, K, W], logits of the words that name each proposal.
         mentioned (torch.Tensor): [B, K, 2], logits of the second and third of `Batch.roles`.
     """
