@@ -15,9 +15,9 @@
 The paper's own model, IVM-V1.0: LLaVA-1.5-7B with LoRA, SAM ViT-H's encoder, a mask decoder.
 
 Weights: `llava-hf/llava-1.5-7b-hf` (14.1 GB; Llama 2 Community Licence), `facebook/sam-vit-huge`
-(2.6 GB; Apache-2.0), `2toINF/IVM` (`IVM-V1.0.bin`, 66.5 MB; see its page, the authors' code is
-Apache-2.0). Memory of the weights alone: 15 GB in bfloat16, 9 GB in int8, 6 GB in int4, 30 GB in
-float32 on a CPU. One pass a sentence, no words are generated.
+(2.6 GB; Apache-2.0), `2toINF/IVM` (`IVM-V1.0.bin`, 66.5 MB; Apache-2.0, as the authors' code is).
+Memory of the weights alone: 15 GB in bfloat16, 9 GB in int8, 6 GB in int4, 30 GB in float32 on a
+CPU. One pass a sentence, no words are generated.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ __all__ = ['PARTS', 'V1Generator', 'make', 'write_random']
 
 FILE = 'IVM-V1.0.bin'
 PARTS = {
-    'ivm': Part('2toINF/IVM', (FILE,), FILE, 'see its page; code Apache-2.0', .07),
+    'ivm': Part('2toINF/IVM', (FILE,), FILE, 'Apache-2.0', .07),
     'llava': Part('llava-hf/llava-1.5-7b-hf', licence='Llama 2 Community Licence', gigabytes=14.1),
     'sam': Part('facebook/sam-vit-huge', licence='Apache-2.0', gigabytes=2.6)}
 PROMPT = 'USER: <image>\n{} \n ASSISTANT:'

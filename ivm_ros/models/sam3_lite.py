@@ -28,7 +28,7 @@ from ivm_ros.models.settings import MaskerConfig
 
 __all__ = ['PARTS', 'Sam3Lite', 'make', 'write_random']
 
-PARTS = {'sam3_lite': Part('yonigozlan/sam3-litetext-s0', licence='Apache-2.0; SAM License',
+PARTS = {'sam3_lite': Part('yonigozlan/sam3-litetext-s0', licence='Apache-2.0 and SAM License',
                            gigabytes=2.2)}
 
 
