@@ -118,10 +118,12 @@ def random_weights(name: str, made: str) -> Iterator[str]:
         yield ''
         return
     with TemporaryDirectory(prefix='ivm_bench_') as folder:
-        # In a process of its own, so that the peak of memory is that of masking alone.
-        with ProcessPoolExecutor(1, get_context('spawn')) as pool:
-            pool.submit(module_of(name).write_random, Path(folder),
-                        tiny=made == 'tiny').result()
+        write = module_of(name).write_random
+        if made == 'tiny':
+            write(Path(folder), tiny=True)
+        else:  # in a process of its own, so that the peak of memory is that of masking alone
+            with ProcessPoolExecutor(1, get_context('spawn')) as pool:
+                pool.submit(write, Path(folder), tiny=False).result()
         yield folder
 
 

@@ -99,6 +99,7 @@ def test_every_variant_differs_in_what_it_says_and_in_nothing_else(study, folder
     assert [bool((axis == axes[0]).all()) for axis in axes] == [True] * 4 + [False, True]
 
 
+@pytest.mark.slow
 def test_names_may_be_learnt_and_a_backbone_may_begin_from_nothing(tmp_path):
     encoder, images = TextEncoder(), torch.randn(2, 3, 192, 256)
     for naming in ('axes', 'learnt'):

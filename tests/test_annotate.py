@@ -145,6 +145,7 @@ def test_rows_of_people_are_kept_and_what_cannot_be_read_says_why(scenes, tmp_pa
     assert (info['human'], info['unlabelled'], info['rows']) == (1, 3, len(rows))
 
 
+@pytest.mark.slow
 def test_the_shipped_generator_is_an_expert_on_sentences_and_on_phrases(toy_dataset, tmp_path):
     first = tmp_path / 'one'
     write_shard(first / 'shard-00000.parquet', read_shard(shard_paths(toy_dataset)[0])[:16])
@@ -162,6 +163,7 @@ def test_the_shipped_generator_is_an_expert_on_sentences_and_on_phrases(toy_data
     assert found
 
 
+@pytest.mark.slow
 def test_processes_torn_shards_and_a_second_run_change_nothing(scenes, tmp_path):
     one, two = (AnnotateConfig(str(scenes), str(tmp_path / name), 'sim-truth', workers=workers)
                 for name, workers in (('one', 1), ('two', 2)))

@@ -166,6 +166,7 @@ def test_what_will_not_pass_is_not_asked_again(server, make, status, text, kind)
     assert caught.value.kind == kind and len(server.requests) == 1
 
 
+@pytest.mark.slow
 def test_a_slow_answer_ends_in_time_though_bytes_keep_coming(server, make):
     server.plays = [(200, completion(GOOD), 4)]
     started = time.monotonic()

@@ -58,11 +58,11 @@ def write(folder: Path, made: list[Row], shard: int = 20) -> Path:
     return folder
 
 
-@pytest.fixture
-def data(tmp_path) -> Path:
+@pytest.fixture(scope='module')
+def data(tmp_path_factory) -> Path:
     """Write the labels, and one row that has no mask yet."""
     bare = replace(rows()[0], id='2-0-0', mask=None, found=None)
-    return write(tmp_path / 'data', [*rows(), bare])
+    return write(tmp_path_factory.mktemp('audit') / 'data', [*rows(), bare])
 
 
 def page(path: Path) -> dict:
@@ -110,6 +110,7 @@ def test_a_draw_is_stratified_and_depends_on_seed_and_ids_alone(data, tmp_path):
     assert [item.row.id for item in draw(data, 30, 1)[1]] != [item.row.id for item in items]
 
 
+@pytest.mark.slow
 def test_every_row_is_as_likely_as_any_other(tmp_path):
     some = write(tmp_path / 'd', [replace(row, score=1.0, found=True) for row in rows()[8:28]])
     drawn = Counter(item.row.id for seed in range(200) for item in draw(some, 5, seed)[1])
@@ -170,6 +171,7 @@ def test_memory_does_not_grow_with_the_dataset(tmp_path):
 
 # --- the page --------------------------------------------------------------------------------
 
+@pytest.mark.slow
 def test_a_page_is_the_same_again_and_does_not_say_where_labels_are_from(data, tmp_path, capsys):
     path = tmp_path / 'a.html'
     assert main(['audit', str(data), '--n', '30', '--out', str(path)]) == 0
@@ -211,11 +213,12 @@ def test_wilsons_interval_and_cohens_kappa_are_those_worked_out_by_hand():
     assert agreement(said('a', 'gw'), said('b', 'wg'))['kappa'] == pytest.approx(-1)
 
 
-@pytest.fixture
-def drawn(data, tmp_path) -> dict:
+@pytest.fixture(scope='module')
+def drawn(data) -> dict:
     """Draw a page, and read what it holds."""
-    assert main(['audit', str(data), '--n', '24', '--out', str(tmp_path / 'a.html')]) == 0
-    return page(tmp_path / 'a.html')
+    path = data.with_name('a.html')
+    assert main(['audit', str(data), '--n', '24', '--out', str(path)]) == 0
+    return page(path)
 
 
 def test_verdicts_come_back_by_source_and_reviewer(data, drawn, tmp_path, capsys):
@@ -277,6 +280,7 @@ def test_verdicts_on_what_has_changed_or_on_two_pages_are_refused(data, drawn, t
         assert main(['audit', str(data), '--verdicts', *files]) == 2
         assert said in capsys.readouterr().err
     first = [replace(row, mask=encode_mask(np.ones((24, 32), bool))) for row in rows()]
-    write(data, [*first, replace(rows()[0], id='2-0-0', mask=None, found=None)])
-    assert main(['audit', str(data), '--verdicts', ann]) == 2
+    changed = write(tmp_path / 'changed', [*first, replace(rows()[0], id='2-0-0', mask=None,
+                                                           found=None)])
+    assert main(['audit', str(changed), '--verdicts', ann]) == 2
     assert 'is of other pictures or masks than' in capsys.readouterr().err

@@ -160,6 +160,7 @@ class Attention(torch.nn.Module):
         return torch.nn.functional.scaled_dot_product_attention(query, key, value)
 
 
+@pytest.mark.slow
 def test_arithmetic_is_counted_right():
     """A matrix product by hand; then known counts of others: ViT-H has 2.98 TMAC at 1024 px."""
     assert count(torch.nn.Linear(30, 50), torch.zeros(1, 20, 30)) == 2 * 20 * 30 * 50 / 1e9

@@ -226,6 +226,7 @@ def test_the_gallery_keeps_the_best_the_worst_and_random_ones():
     assert len({*shown['random']}) == 3 and len(drawn) < 80  # nearly all were never drawn
 
 
+@pytest.mark.slow
 def test_each_set_runs_from_the_command_line(refcoco, reasonseg, toy_dataset, small_weights,
                                              tmp_path, capsys):
     for dataset, root in (('refcoco', refcoco), ('reasonseg', reasonseg),

@@ -134,6 +134,7 @@ def ask(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_raw_and_every_masked_picture_are_asked_and_paired(vstar, serve, picture_in, ask):
     server, source = serve(looks(picture_in), .05), Source(vstar)
     answers, asking = ask(server, vstar_items(source), source, parallel=3, most=7)
@@ -274,6 +275,7 @@ def test_vstar_runs_with_the_papers_rows_beside(vstar, serve, small_weights, tmp
         assert text in page and text in said
 
 
+@pytest.mark.slow
 def test_pope_and_mme_run(pope, mme, serve, small_weights, tmp_path):
     server, path = serve(lambda body: 'Yes, I think.'), tmp_path / 'p.json'
     assert run('pope', pope, server, path, small_weights, '--methods', 'overlay') == 0

@@ -90,6 +90,7 @@ def test_an_unknown_verb_is_told_the_nearest(typed, words, capsys):
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('verb', VERBS)
 def test_every_verb_explains_itself(verb, capsys):
     with pytest.raises(SystemExit) as end:
@@ -161,6 +162,7 @@ def test_mask_writes_three_files_a_picture_and_goes_on_after_a_bad_one(
     assert cv2.imread(str(out / 'a.side.png')).shape == (60, 3 * 80 + 16, 3)
 
 
+@pytest.mark.slow
 def test_mask_none_gives_the_picture_back_in_its_colours(weights, pictures, tmp_path):
     out = tmp_path / 'out'
     assert main(['mask', str(pictures / 'a.png'), 'a cup', '--weights', weights, '--out',

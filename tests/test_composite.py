@@ -131,6 +131,7 @@ def test_labels_are_where_the_things_are_and_none_is_hidden(cutouts):
         assert len(made.things) == len({t.id for t in made.things}) <= len(made.cutouts)
 
 
+@pytest.mark.slow
 def test_colours_that_are_said_are_those_of_the_pixels(cutouts):
     right = total = 0
     for seed in range(25):
@@ -168,6 +169,7 @@ def test_pixels_are_named_as_people_would(colour, rgb):
     assert colour_of(np.vstack([pixels, np.tile(np.uint8(other), (50, 1))])) is None
 
 
+@pytest.mark.slow
 def test_photographs_are_used_as_backgrounds(cutouts):
     photograph = np.zeros((300, 400, 3), np.uint8)
     photograph[..., 1] = 255
@@ -180,6 +182,7 @@ def test_photographs_are_used_as_backgrounds(cutouts):
 
 # --- what is held out ------------------------------------------------------------------------
 
+@pytest.mark.slow
 @pytest.mark.parametrize('holdout', [Holdout(), Holdout(nouns=True), Holdout(pairs=True),
                                      Holdout(words=True)])
 def test_held_out_things_and_words_are_there_only_when_asked_for(pool, holdout):

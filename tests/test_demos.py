@@ -105,6 +105,7 @@ def test_a_torn_or_foreign_bag_is_refused_by_name(tmp_path):
             read_bag(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_demos_writes_bags_that_image_player_plays(tmp_path):
     from ivm_ros.nodes.sources import open_source
 
@@ -120,6 +121,7 @@ def test_demos_writes_bags_that_image_player_plays(tmp_path):
     assert bags[0].stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_a_recording_is_what_the_environment_does_again():
     """Its actions, without the noise, lead through the recorded states to success."""
     config = DemosConfig('unused', noise=0, size=32)
@@ -134,6 +136,7 @@ def test_a_recording_is_what_the_environment_does_again():
     env.close()
 
 
+@pytest.mark.slow
 def test_the_truth_is_that_of_the_picture_beside_it():
     recorded = next(record(DemosConfig('unused', size=64), 'cup_on_plate', range(1)))
     pictures = recorded.pictures('front').astype(int)
@@ -152,6 +155,7 @@ def test_noise_is_carried_out_and_not_recorded():
     assert noisy[-1].success
 
 
+@pytest.mark.slow
 def test_chance_does_not_solve_it():
     env = TabletopEnv('put', pictures=False)
     assert not any(list(run(env, RandomPolicy(seed), seed))[-1].success for seed in range(2))

@@ -69,6 +69,7 @@ def test_on_other_pictures_the_discriminator_ranks_right_masks_above_wrong_ones(
     assert roc_auc_score(~wrong, weight) >= .8
 
 
+@pytest.mark.slow
 def test_labels_of_simulators_count_fully(toy_dataset):
     encoder, eyes = TextEncoder(), load_checkpoint(SHIPPED).net
     batch = to_batch(Batches(Scenes([toy_dataset]), (192, 256), 2, 2, None, 0)[0], encoder)
@@ -79,6 +80,7 @@ def test_labels_of_simulators_count_fully(toy_dataset):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 def test_the_eyes_show_the_robot_where_nobody_labelled_it(toys, tmp_path):
     """What is labelled stays as it is."""
     write_shard(tmp_path / 'shard-00000.parquet', [

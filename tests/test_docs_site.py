@@ -175,6 +175,7 @@ def test_every_verb_is_on_the_page_with_its_options():
     assert '--experts' in text and '--mask-weights' in text and '\x1b' not in text
 
 
+@pytest.mark.slow
 def test_messages_on_the_page_of_troubleshooting_are_those_of_the_code():
     """`…` stands for what differs; a message is in the first column of its table."""
     messages = [message for line in (ROOT / SAYS).read_text().splitlines()

@@ -91,6 +91,7 @@ def test_a_mistake_that_cannot_be_made_gives_way(picture):
     assert made(alike_only, 'decoy')[1] == 'wrong'  # 3 is not there
 
 
+@pytest.mark.slow
 def test_rates_are_kept_and_a_seed_repeats(picture):
     mask = np.where(picture == 1, 255, 0).astype(np.uint8)
 

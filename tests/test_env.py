@@ -42,6 +42,7 @@ def make():
         env.close()
 
 
+@pytest.mark.slow
 def test_gymnasium_knows_it_without_torch_or_mujoco():
     code = """
 import sys
@@ -63,6 +64,7 @@ def test_gymnasiums_own_checker_passes():
     check_env(env.unwrapped, skip_render_check=True)
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_rollouts(make):
     def rollout(seed):
         env = make(task='put', clutter='moving', size=32)
@@ -127,6 +129,7 @@ def test_the_gripper_opens_and_closes(make):
     assert seen['proprio'][7] < .05
 
 
+@pytest.mark.slow
 def test_truth_covers_what_is_acted_on_and_where_it_goes(make):
     env = make(task='cup_on_plate', clutter='many', masks=True)
     seen, info = env.reset(seed=1)

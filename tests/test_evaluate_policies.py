@@ -113,6 +113,7 @@ def test_a_failure_is_put_down_to_the_worst_fault_of_its_masks():
     assert Outcome(False, 9, .9, .2, .1).cause == Outcome(False, 9).cause == 'policy'
 
 
+@pytest.mark.slow
 def test_errors_put_into_masks_are_those_asked_for():
     env = TabletopEnv('duck_in_pot', 'many', size=96, wrist=False)
     env.reset(seed=3)

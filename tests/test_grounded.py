@@ -70,6 +70,7 @@ def generator(module, tiny) -> GroundedSam2:
     return generator_of(module, tiny)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('number', range(3))
 @torch.no_grad()
 def test_the_mask_is_that_of_plain_transformers(generator, tiny, module, number):
@@ -94,6 +95,7 @@ def test_the_mask_is_that_of_plain_transformers(generator, tiny, module, number)
     assert mask.found == pytest.approx(.5 + .5 * (best - SURE) / (1 - SURE), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_mask_depends_on_the_sentence_and_not_on_its_neighbours(generator, module):
     """Sentences of other lengths, pictures of other sizes: padding moves nothing."""
     one, other = generator.generate([IMAGES[0]] * 2, SENTENCES[:2])
@@ -133,6 +135,7 @@ def test_nothing_is_masked_where_no_box_is_sure(generator, monkeypatch):
     assert 0 < mask.found <= .5
 
 
+@pytest.mark.slow
 def test_half_precision_is_of_sam_alone_and_near(tmp_path, monkeypatch):
     """Of SAM 2.1: EdgeTAM's random miniature blows any rounding up, so it would tell nothing."""
     grounded_sam2.write_random(tmp_path)
@@ -145,6 +148,7 @@ def test_half_precision_is_of_sam_alone_and_near(tmp_path, monkeypatch):
     assert 0 < np.abs(mask.target - wanted.target).max() < .1
 
 
+@pytest.mark.slow
 def test_weights_of_the_video_form_are_those_that_the_hub_has(tmp_path):
     """Both repositories hold the memory too; what masks single pictures leaves it unread."""
     grounded_edgetam.write_random(tmp_path)

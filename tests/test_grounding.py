@@ -85,6 +85,7 @@ def test_hsv_words_keep_their_colour_only():
     assert keep_all(image, 'anything').target.all()
 
 
+@pytest.mark.slow
 def test_figures_are_written_recorded_and_named(toy_dataset, tmp_path):
     weights = tmp_path / 'small.safetensors'
     encoder = file_hash(find_text_encoder() / 'model.safetensors')
@@ -104,6 +105,7 @@ def test_figures_are_written_recorded_and_named(toy_dataset, tmp_path):
     assert info['provenance'] == {'command': 'kept'}
 
 
+@pytest.mark.slow
 def test_all_splits_are_measured_tabled_and_their_failures_shown(toy_dataset, tmp_path, capsys):
     for name in ('noun', 'fresh', 'other'):
         shutil.copytree(toy_dataset, tmp_path / 'splits' / name)
@@ -166,6 +168,7 @@ def test_data_must_be_named_and_labelled(tmp_path):
         main(GroundingConfig(str(tmp_path), weights=''))
 
 
+@pytest.mark.slow
 def test_words_never_said_lie_near_what_they_mean(tmp_path, capsys):
     """The weights that ship keep what the sentence encoder knows of words."""
     path = tmp_path / 'words.json'
@@ -178,6 +181,7 @@ def test_words_never_said_lie_near_what_they_mean(tmp_path, capsys):
     assert figures['generator']['first_of'] > figures['encoder']['first_of'] - .02 > .8
 
 
+@pytest.mark.slow
 def test_the_best_choice_is_never_much_worse_than_the_chooser(toy_dataset, tmp_path, capsys):
     path = tmp_path / 'proposals.json'
     assert evaluate_proposals(ProposalsConfig(str(toy_dataset), json=str(path))) == 0

@@ -141,6 +141,7 @@ def full_net() -> V1Net:
             global_attn_indexes=[7, 15, 23, 31], mlp_dim=5120)), V1Config())
 
 
+@pytest.mark.slow
 def test_a_file_of_the_released_names_loads_whole_at_true_size(tmp_path):
     """None is missing, none left over, and the count is what the paper's file holds."""
     shapes, net = released(Sizes()), full_net()
@@ -149,15 +150,14 @@ def test_a_file_of_the_released_names_loads_whole_at_true_size(tmp_path):
     path = tmp_path / FILE
     torch.save({name: torch.zeros(shape) for name, shape in shapes.items()}, path)
     report = fill(net, path, net.names)
-    assert len(shapes) == 228
-    assert report.startswith('228 of 228 arrays read (LoRA 128, projection 4, decoder 96)')
+    assert len(shapes) == 228 and report.startswith(
+        '228 of 228 arrays read (LoRA 128, projection 4, decoder 96)')
     assert '16615040 numbers; none missing, none left over' in report
     assert path.stat().st_size == pytest.approx(66.5e6, rel=.002)  # as its page says
-    lora = [place for ours, place in places.items() if '.lora_' in ours]
-    assert sum(place.numel() for place in lora) == 4_194_304  # as the authors' notebook prints
-    trained = {*net.names.values()}
+    assert sum(place.numel() for ours, place in places.items()
+               if '.lora_' in ours) == 4_194_304  # as the authors' notebook prints
     assert {name for name in places if '.lora_' in name or name.startswith(
-        ('projection', 'decoder'))} == trained  # nothing is left at random
+        ('projection', 'decoder'))} == {*net.names.values()}  # nothing is left at random
 
 
 def test_parameters_and_memory_are_what_docstring_and_page_say():
@@ -307,8 +307,8 @@ def test_an_instruction_may_hold_the_word_that_stands_for_the_picture(generator)
     ('bfloat16', 'Linear', .05), ('float16', 'Linear', .01), ('int8', 'Linear8bitLt', .1),
     ('int4', 'Linear4bit', .2)])
 def test_precisions_of_the_language_model(generator, tiny, precision, kind, near):
-    made = make(MaskerConfig(str(tiny), generator='ivm_v1', precision=precision),
-                torch.device('cpu'), 1)
+    config = MaskerConfig(str(tiny), generator='ivm_v1', precision=precision)
+    made = make(config, torch.device('cpu'), 1)
     llava = made.net.llava
     assert type(llava.language_model.layers[0].mlp.up_proj).__name__ == kind
     assert type(llava.multi_modal_projector.linear_1).__name__ == 'Linear'  # eyes stay exact

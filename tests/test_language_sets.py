@@ -79,6 +79,7 @@ def plain(sentence: Sentence) -> str:
     return re.sub(r'[.?]$', '', sentence.text.lower())
 
 
+@pytest.mark.slow
 def test_a_counted_phrase_means_as_many_as_it_says():
     seen = 0
     for seed in range(60):
@@ -95,6 +96,7 @@ def test_a_counted_phrase_means_as_many_as_it_says():
     assert seen > 40
 
 
+@pytest.mark.slow
 def test_a_list_means_each_of_its_things():
     seen = 0
     for seed in range(80):
@@ -113,6 +115,7 @@ def test_a_list_means_each_of_its_things():
     assert seen > 60
 
 
+@pytest.mark.slow
 def test_everything_but_means_all_the_rest():
     seen = 0
     for seed in range(80):
@@ -144,6 +147,7 @@ def test_everything_but_means_all_the_rest():
     assert seen > 100
 
 
+@pytest.mark.slow
 def test_what_is_not_to_be_touched_is_named_and_not_meant():
     seen = 0
     for seed in range(60):
@@ -156,6 +160,7 @@ def test_what_is_not_to_be_touched_is_named_and_not_meant():
     assert seen > 35
 
 
+@pytest.mark.slow
 def test_a_goal_means_what_it_needs_and_is_not_said_where_that_is_open():
     needs = {text.lower().strip('?!.'): purpose for purpose in PURPOSES for text in purpose.texts}
     seen = set()

@@ -25,6 +25,7 @@ from ivm_ros.image import letterbox_of
 WORDS = ('block', 'red', 'green', 'blue', 'yellow', 'mug')
 
 
+@pytest.mark.slow
 def test_a_batch_is_a_function_of_seed_and_step(toy_dataset):
     def batch(step, seed):
         batches = Batches(Scenes([toy_dataset]), (96, 128), 4, 3, AugmentConfig(), seed)

@@ -109,6 +109,7 @@ def test_what_cannot_be_masked_is_refused(settings, words):
         MaskedCamera(Screen(), left_half, **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['watch.gif', 'watch.mp4'])
 def test_an_episode_can_be_watched(tmp_path, name):
     said = watch(WatchConfig('pick', 'few', masks='truth', size=64, out=str(tmp_path / name)))

@@ -106,6 +106,7 @@ def plain(make, frames, planes):
         yield masks[:, 0].sigmoid().numpy(), said.object_score_logits.flatten().sigmoid().numpy()
 
 
+@pytest.mark.slow
 def test_a_stream_is_carried_as_plain_transformers_carries_the_whole_film(make):
     """Frame by frame, and with all that is dropped on the way, to the same numbers."""
     frames, planes = film(), (box(20, 30), box(50, 80))
@@ -123,6 +124,7 @@ def test_a_stream_is_carried_as_plain_transformers_carries_the_whole_film(make):
     assert len(found) == FRAMES - 1
 
 
+@pytest.mark.slow
 def test_planes_are_things_of_their_own_and_prompts_decide(make):
     frames = film(4)
     both = carried_over(make(), frames, (box(20, 30), box(50, 80)))[-1]
@@ -264,6 +266,7 @@ def test_the_marked_frame_itself_keeps_every_bit_and_misuse_has_names(make):
     carrier.forget(key)
 
 
+@pytest.mark.slow
 def test_half_precision_is_near(make, monkeypatch):
     module = module_of(make.name)
     monkeypatch.setattr(module, 'dtype_of', lambda *given: torch.bfloat16)

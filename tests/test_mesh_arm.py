@@ -25,6 +25,7 @@ from ivm_sim.expert import Expert
 from ivm_sim.policy import run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('arm', ARMS)
 def test_every_arm_begins_at_home_pointing_down(arm):
     env = TabletopEnv('pick', pictures=False, arm=arm)

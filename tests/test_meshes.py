@@ -141,6 +141,7 @@ def test_colours_are_told_by_area(cache):
     assert {mesh.noun: mesh.colour for mesh in load(cache)}['hair comb'] == 'white'
 
 
+@pytest.mark.slow
 def test_meshes_lie_in_scenes_as_other_things_do(cache):
     meshes = tuple(mesh for mesh in load(cache) if Holdout().shows(mesh.noun))
     seen = 0
@@ -169,6 +170,7 @@ def test_scenes_without_meshes_are_as_they_were(cache):
             assert [s.scale for s in slot] == [s.scale for s in other]
 
 
+@pytest.mark.slow
 def test_the_command_line_unpacks_and_uses_them(source, tmp_path, capsys):
     assert main(['fetch-objects', '--source', str(source), '--out', str(tmp_path / 'o')]) == 0
     assert main(['dataset', '--out', str(tmp_path / 'd'), '--scenes', '3', '--objects',

@@ -203,6 +203,7 @@ def test_a_known_sentence_costs_nothing(encoder):
     assert (time.perf_counter() - started) / 100 < 1e-3
 
 
+@pytest.mark.slow
 def test_kept_sentences_are_read_and_not_encoded_again(tmp_path, encoder):
     first = TextEncoder(kept=str(tmp_path))
     said = ['take the mug', 'where is the plate?']

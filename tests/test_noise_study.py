@@ -131,6 +131,7 @@ def test_the_gap_regained_by_hand():
     assert figures['methods']['dwsl_joint']['iou'] == [.6, .6]
 
 
+@pytest.mark.slow
 def test_what_was_found_stands_in_every_form(toy_dataset, tmp_path):
     judge = {'auroc': .8, 'auroc_human': .7, 'precision_bad': .9}
     made = {name: run(name, 0, .5 if name == 'clean_ceiling' else .4, curve=[(0, 2.), (20, 1.)],
@@ -162,6 +163,7 @@ def test_examples_show_each_mistake_that_can_be_made(toy_dataset):
     assert draw_examples({}) == b''
 
 
+@pytest.mark.slow
 def test_figures_and_page_go_where_they_are_asked_for(toy_dataset, monkeypatch, tmp_path):
     judge = {'auroc': .8, 'auroc_human': .7, 'precision_bad': .9}
 

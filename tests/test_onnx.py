@@ -38,9 +38,13 @@ pytest.importorskip('onnxruntime')
 
 @pytest.fixture(scope='module')
 def graph(tmp_path_factory) -> Path:
-    """Export the shipped weights."""
-    path = tmp_path_factory.mktemp('onnx') / 'compact.onnx'
-    assert main(['export', '--out', str(path), '--listener']) == 0
+    """Export the shipped weights to where they are kept, and have the listener made beside."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.mktemp('onnx')))
+        path = graph_path(file_hash(SHIPPED))
+        assert main(['export', '--out', str(path)]) == 0
+        assert [*path.parent.iterdir()] == [path]
+        assert Masker(MaskerConfig(runtime='onnx')).info['graph'] == str(path)
     return path
 
 
@@ -94,17 +98,13 @@ def test_what_runs_is_told(maskers):
     assert maskers[1].info['providers'] == ['CPUExecutionProvider']
 
 
-def test_what_is_missing_is_made_once_and_kept(graph, tmp_path, monkeypatch):
-    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-    kept = graph_path(file_hash(SHIPPED))
-    kept.parent.mkdir()
-    kept.write_bytes(graph.read_bytes())
-    first = Masker(MaskerConfig(runtime='onnx'))
-    written = {path: path.stat().st_mtime_ns for path in kept.parent.iterdir()}
-    assert {*written} == {kept, listener_of(kept)}
-    Masker(MaskerConfig(runtime='onnx'))
-    assert {path: path.stat().st_mtime_ns for path in kept.parent.iterdir()} == written
-    assert first.info['graph'] == str(kept)
+def test_what_is_missing_is_made_once_and_kept(graph, monkeypatch):
+    """The fixture has found the graph, and made the listener that was missing."""
+    monkeypatch.setenv('XDG_CACHE_HOME', str(graph.parents[1]))
+    written = {path: path.stat().st_mtime_ns for path in graph.parent.iterdir()}
+    assert {*written} == {graph, listener_of(graph)}
+    assert Masker(MaskerConfig(runtime='onnx')).info['graph'] == str(graph)
+    assert {path: path.stat().st_mtime_ns for path in graph.parent.iterdir()} == written
 
 
 WITHOUT_TORCH = """
@@ -183,10 +183,13 @@ def pictures(tmp_path_factory) -> Path:
 
 def test_eight_bits_mask_nearly_the_same(pictures, graph, maskers, seen, tmp_path, monkeypatch):
     path = tmp_path / 'int8.onnx'
-    # The graph in float32 is what the fixture has written; to write it takes half a minute.
+    # Graph in float32 and listener are those of the fixture; to write each takes half a minute.
     monkeypatch.setattr('ivm_ros.export.write_graph', lambda _, path: shutil.copy(graph, path))
+    monkeypatch.setattr('ivm_ros.export.write_listener',
+                        lambda _, encoder, path: shutil.copy(listener_of(graph), path))
     assert main(['export', '--out', str(path), '--quantize', 'int8', '--calibration',
-                 str(pictures)]) == 0
+                 str(pictures), '--listener']) == 0
+    assert listener_of(path).is_file()
     model = onnx.load(str(path))
     assert {entry.key: entry.value for entry in model.metadata_props}['quantize'] == 'int8'
     kinds = [{value.name: value.data_type for value in model.graph.initializer}.get(name)

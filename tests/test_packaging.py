@@ -105,6 +105,7 @@ def test_what_a_robot_runs_comes_through_rosdep_or_requirements(package, metadat
     assert {key for key in keys if key.startswith('python3-')} == set(KEYS.values())
 
 
+@pytest.mark.slow
 def test_every_ros_package_that_is_imported_is_a_dependency(package):
     known = {dependency.name for dependency in package.exec_depends}
     found = {name for name in imported('ivm_ros', 'sim', 'launch') if ROS_PACKAGES.match(name)}
@@ -124,6 +125,7 @@ def imported(*folders: str) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_every_python_package_that_is_imported_is_a_dependency(metadata):
     extras = metadata['extras_require']
     declared = names(line for group in (metadata['install_requires'], *extras.values())

@@ -180,6 +180,7 @@ def test_names_are_no_paths(untrained, name, home):
     assert not home.exists()
 
 
+@pytest.mark.slow
 def test_installed_weights_are_never_changed(untrained):
     path = install(untrained / 'compact.safetensors', 'mine', {'verdict': 'first'})
     before = path.stat().st_mtime_ns

@@ -227,6 +227,7 @@ def test_text_for_a_log_can_be_printed_and_says_the_same(text):
 
 # --- Answers, settings, names -------------------------------------------------------------------
 
+@pytest.mark.slow
 @patient
 @given(odd | st.fixed_dictionaries({'phrases': odd}) | st.fixed_dictionaries({'phrases': st.lists(
     st.fixed_dictionaries({'text': st.text(max_size=40) | odd, 'role': st.sampled_from(

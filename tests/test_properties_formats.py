@@ -120,6 +120,7 @@ near_studio = st.lists(st.fixed_dictionaries(
              {'brushlabels': ['cup']})}), max_size=2)}), max_size=2)}), max_size=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('near', 'open_it'), [
     (near_coco, lambda folder: Coco(folder / 'x.json', str(folder), True)),
     (near_labelme, lambda folder: Labelme(folder, '', True)),
@@ -243,6 +244,7 @@ own = st.from_regex(r'[a-z]\w{0,5}(\.[a-z]\w{0,5})?:[A-Za-z]\w{0,5}', fullmatch=
     lambda name: name.isascii() and not name.startswith('noisy:'))
 
 
+@pytest.mark.slow
 @patient
 @given(st.lists(plain_names | noise | own, min_size=1, max_size=5, unique=True),
        st.sampled_from([',', ', ', ' ,,']))

@@ -73,6 +73,7 @@ def test_a_failure_is_shown_at_its_worst_mask():
     assert moment(film, 'decoy_kept') == moment(film, 'policy') == 3
 
 
+@pytest.mark.slow
 def test_plots_are_svg_and_hold_the_figures():
     found = findings(raw_none=9, raw_many=2, masked_none=10, masked_many=8)
     for plot in (paper_bars(found), level_bars(found)):
@@ -112,16 +113,16 @@ def test_a_page_of_a_real_evaluation(tmp_path):
         (tmp_path / f'{name}.json').write_text(json.dumps(
             {'model': {'size': 32, 'points': 8, 'hidden': 16}, 'camera': name}))
     common = {'weights': str(tmp_path), 'episodes': 1, 'size': 64, 'tasks': ('duck_in_pot',)}
-    evaluate(EvaluateConfig(**common, clutter=('none', 'many'), columns=('raw', 'masked'),
+    evaluate(EvaluateConfig(**common, clutter=('many',), columns=('raw', 'masked'),
                             json=str(tmp_path / 'a.json')))
     evaluate(EvaluateConfig(**common, clutter=('many',), columns=('masked',),
-                            errors=('wider=2', 'wider=4'), json=str(tmp_path / 'b.json')))
+                            errors=('wider=4',), json=str(tmp_path / 'b.json')))
     out = tmp_path / 'report'
     page = write_report(ReportConfig((str(tmp_path / 'a.json'), str(tmp_path / 'b.json')),
                                      str(out), weights=str(tmp_path), failures=1))
     found = Links(page.read_text())
     films = [path for path in found.pictures if path.endswith('.gif')]
-    assert len(films) == 4 and found.headings >= 6
+    assert len(films) == 2 and found.headings >= 6
     for path in found.pictures:
         with Image.open(out / path) as picture:
             picture.load()

@@ -101,6 +101,7 @@ def test_a_picture_with_several_sentences_is_encoded_once(generator):
     assert seen == [2]
 
 
+@pytest.mark.slow
 def test_a_phrase_is_read_once(tiny, name):
     fresh = FORMS[name][0].make(MaskerConfig(str(tiny), generator=name), torch.device('cpu'), 1)
     read = []

@@ -215,6 +215,7 @@ def test_the_pointer_to_weights_in_use_is_a_name_too(tmp_path, small_weights, mo
         weights_path('')
 
 
+@pytest.mark.slow
 def test_household_meshes_stay_in_their_cache_and_archives_in_theirs(tmp_path):
     (tmp_path / 'cache').mkdir()
     np.savez(tmp_path / 'evil.npz', points_0=np.zeros((3, 3)), faces_0=[[0, 1, 2]],

@@ -52,6 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(folder, tmp_path):
     write(tmp_path / 'again')
     assert files(tmp_path / 'again') == files(folder)
@@ -137,6 +138,7 @@ def test_rows_say_what_they_hold(folder):
     assert len(pictures_by_id) == len({image for _, image in pictures_by_id}) == 6
 
 
+@pytest.mark.slow
 def test_masks_are_the_pixels_of_the_targets_and_of_the_arm():
     for index, picture in pictures(7, range(3), 8, 96, 128):
         names = {thing.id: f'{thing.colour} {thing.kind}' for thing in picture.things}
@@ -178,6 +180,7 @@ def test_training_refuses_what_is_for_evaluation(tmp_path):
                             [tmp_path / 'train', tmp_path / 'eval'])
 
 
+@pytest.mark.slow
 def test_thirty_samples_a_second_on_one_core():
     """At 224 px, rendered and encoded; processor time, since other jobs may run beside this."""
     scenes = pictures(11, range(13), 6, 224, 224)
@@ -189,6 +192,7 @@ def test_thirty_samples_a_second_on_one_core():
     assert rate >= 30
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_and_shows_a_dataset(folder, tmp_path, capsys):
     words = [word for name, value in {**SMALL, 'scenes': 2}.items()
              for word in (f'--{name}', str(value))]

@@ -69,6 +69,7 @@ def test_a_backend_asked_for_is_the_one_used(backend):
     assert (drawn.stdout, drawn.stderr) == (f'True {backend} mujoco.{backend}\n', '')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('wanted', ['direct3d', 'off'])
 def test_a_wrong_backend_is_refused_by_name(wanted):
     found = run(module('ivm_sim.gl'), MUJOCO_GL=wanted)
@@ -91,6 +92,7 @@ def test_where_nothing_renders_the_message_names_packages(tmp_path):
         assert part in last
 
 
+@pytest.mark.slow
 def test_help_needs_no_opengl_and_datasets_no_torch():
     shown = run(module('ivm_sim.cli', 'dataset', '--help'), MUJOCO_GL='direct3d')
     assert shown.returncode == 0, shown.stderr
@@ -100,6 +102,7 @@ def test_help_needs_no_opengl_and_datasets_no_torch():
     assert loaded.stdout.strip() == '[]', loaded.stderr
 
 
+@pytest.mark.slow
 def test_the_choice_is_made_once_for_all_child_processes():
     code = ('import os, subprocess, sys; from ivm_sim import gl; first = gl.choose();'
             'subprocess.run = None; assert gl.choose() == first;'

@@ -91,6 +91,7 @@ def shots(scene: Scene) -> list[Shot]:
     return [Shot(scene.segment(), scene.render(), scene.objects) for _ in draws(scene, 40)]
 
 
+@pytest.mark.slow
 def test_masks_are_those_of_mujocos_own_renderer(scene):
     """Every pixel of 5 pictures; the arm's mask is the union of the geoms of its bodies."""
     scene.segment()
@@ -128,6 +129,7 @@ def test_every_kind_is_drawn_large_enough_to_see(shots):
     assert min(most.values()) > 200, most
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('height', 'width'), [(192, 256), (240, 180)])
 def test_masks_lie_on_the_edges_of_the_colour_picture(scene, height, width):
     """Moved by one pixel to any side, they fit less than half as well."""

@@ -166,6 +166,7 @@ def test_nothing_stands_where_the_hand_must_go():
                 assert thing != 1 or away > HAND + body
 
 
+@pytest.mark.slow
 def test_things_stay_where_they_were_put(world):
     """Nothing overlaps so that it is thrown about, or topples at rest."""
     for seed in range(4):

@@ -159,6 +159,7 @@ def test_masks_of_centres_are_judged_first(toy_dataset, encoder):
     assert torch.equal(centres.gather(1, cells).sum(1), centres.sum(1))
 
 
+@pytest.mark.slow
 def test_the_choice_alone_learns_where_that_is_wanted(toy_dataset, encoder, tmp_path):
     """Masks stay bit by bit, and are neither drawn nor judged."""
     from ivm_ros.train.loop import train_step
@@ -181,6 +182,7 @@ def test_the_choice_alone_learns_where_that_is_wanted(toy_dataset, encoder, tmp_
         train_step(whole, whole.learner, batch, config(toy_dataset, tmp_path / 'other')))
 
 
+@pytest.mark.slow
 def test_words_keep_what_the_encoder_knows_of_them(toy_dataset, encoder, tmp_path):
     """Training leaves the space of names alone; words that mean the same are near in it."""
     from ivm_ros.train.loop import train_step
@@ -324,6 +326,7 @@ def test_a_run_stops_in_time_and_goes_on_to_the_same_numbers(tmp_path, toy_datas
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_other_settings_do_not_resume_a_run(tmp_path, toy_dataset):
     (tmp_path / 'settings.json').write_text('{"steps": 3}\n')
     with pytest.raises(ConfigError, match='holds a run with other'):

@@ -62,6 +62,7 @@ def same(one: Path, two: Path) -> bool:
     return all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 def test_current_is_what_a_node_would_load(other, toy_dataset, tmp_path):
     config = settings(toy_dataset, tmp_path / 'run')
     assert start_of(config).hash == file_hash(SHIPPED)
@@ -105,6 +106,7 @@ def test_a_run_goes_on_from_what_it_started_from(other, toy_dataset, tmp_path):
         train(replace(stopped, minutes=0.0))
 
 
+@pytest.mark.slow
 def test_what_weights_started_from_has_seen_is_not_held_out(toy_dataset, tmp_path):
     """Nor is it under another path; a folder of that name elsewhere is."""
     text_encoder = read_checkpoint_info(SHIPPED)['text_encoder']

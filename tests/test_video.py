@@ -94,6 +94,7 @@ def test_delay_is_counted_in_frames():
     assert [frames_of(delay, 30) for delay in (0, .05, .2, .5, 1)] == [0, 2, 6, 15, 30]
 
 
+@pytest.mark.slow
 def test_the_verb_writes_figures_and_a_plot(sequences, tmp_path, capsys):
     file = tmp_path / 'video.json'
     assert main(['eval', 'video', '--data', str(sequences), '--source', 'truth', '--intervals',

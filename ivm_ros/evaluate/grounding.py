@@ -32,8 +32,8 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
-from sklearn.metrics import roc_auc_score
 
+from ivm_ros.auroc import auroc
 from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.data.shards import DatasetError, decode_sample, read_info, read_rows
 from ivm_ros.evaluate.failures import Failures
@@ -151,7 +151,7 @@ def summarise(scores: Sequence[Score], seed: int) -> dict[str, Any]:
         'target': {**_ious([score.target for score in in_view], in_view, seed),
                    **summary([score.fit for score in in_view if score.fit])},
         'robot': {'mean_iou': float(np.mean(robot)) if robot else None, 'n': len(robot)},
-        'found': {'auroc': float(roc_auc_score(truth, found)) if len({*truth}) == 2 else None,
+        'found': {'auroc': auroc(truth, found),
                   'accuracy': float(np.mean(np.array(truth) == (np.array(found) > 0.5)))},
         'by_kind': {kind: _ious([score.target for score in in_view if score.kind == kind],
                                 [score for score in in_view if score.kind == kind], seed)

@@ -19,6 +19,7 @@ Counted by PyTorch's own counter. A multiplication with its addition counts as t
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 from torch import nn
@@ -55,6 +56,7 @@ def count(module: nn.Module, *arguments: torch.Tensor, **options: torch.Tensor) 
     return float(counter.get_total_flops()) / 1e9
 
 
+@cache  # studies ask again after every network
 def compact_gflops(config: CompactConfig = CompactConfig()) -> dict[str, float]:
     """Count the compact generator: all of it, and its backbone alone; the sentence is known."""
     with torch.random.fork_rng(devices=[]):  # what is painted depends on the weights a little

@@ -26,10 +26,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, get_args, Literal
 
-from sklearn.metrics import roc_auc_score
 import torch
 
 from ivm_ros.annotate.noise import LEVELS
+from ivm_ros.auroc import auroc
 from ivm_ros.config import check, ConfigError, Doc, Range
 from ivm_ros.files import replace_file
 from ivm_ros.models.checkpoint import Checkpoint, load_checkpoint
@@ -207,8 +207,8 @@ def judged(scores: torch.Tensor, bad: torch.Tensor, human: torch.Tensor) -> dict
     machine = scores[~human]
     wrong = bad[~human]
     lowest = machine.argsort()[:int(wrong.sum())]
-    return {'auroc': float(roc_auc_score(~wrong, machine)),
-            'auroc_human': float(roc_auc_score(human, scores)),
+    return {'auroc': auroc(~wrong, machine),
+            'auroc_human': auroc(human, scores),
             'precision_bad': float(wrong[lowest].float().mean()),
             'p': {'human': float(scores[human].mean()), 'good': float(machine[~wrong].mean()),
                   'bad': float(machine[wrong].mean())}}

@@ -18,10 +18,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from ivm_ros.auroc import auroc
 from ivm_ros.train.dwsl import effective_size
 
 LABELS = 2000
@@ -106,10 +106,7 @@ class Window:
     def _auroc(self) -> float | None:
         """Tell how often p of a human label is above that of a machine label."""
         judged = [(maker == 'human', p) for maker, _, p, _ in self._labels if maker != 'true']
-        human = [by_human for by_human, _ in judged]
-        if len({*human}) < 2:
-            return None
-        return float(roc_auc_score(human, [p for _, p in judged]))
+        return auroc([by_human for by_human, _ in judged], [p for _, p in judged])
 
     def _by_source(self) -> dict[str, np.ndarray]:
         """Sort p and weights, [n, 2], by maker and by maker/source; small sources together."""

@@ -162,6 +162,7 @@ def test_switched_off_frames_go_to_the_model_itself(slow):
     masker.close()
 
 
+@pytest.mark.slow
 def test_a_frame_takes_a_fraction_of_its_period_while_the_model_takes_half_a_second():
     """640x480, counted in CPU time of the stream's thread, so that other work does not count."""
     ground = cv2.resize(IMAGE, (720, 540), interpolation=cv2.INTER_CUBIC)
