@@ -245,9 +245,8 @@ def shared_graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     made.close()
 
 
-@pytest.fixture(scope='session')
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a real checkpoint of random weights; what the masks show does not matter here."""
+def write_random(folder: Path, **config: int) -> Path:
+    """Write a real checkpoint of random weights."""
     import torch
 
     from ivm_ros.models.checkpoint import save_checkpoint
@@ -256,27 +255,29 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from ivm_ros.models.text_files import find_text_encoder, NAME
 
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp('weights') / 'random.safetensors'
+    path = folder / 'random.safetensors'
     encoder = {'name': NAME, 'sha256': file_hash(find_text_encoder() / 'model.safetensors')}
-    save_checkpoint(path, CompactNet(CompactConfig()), encoder, {'command': 'random'}, {})
+    save_checkpoint(path, CompactNet(CompactConfig(**config)), encoder, {'command': 'random'}, {})
     return path
+
+
+@pytest.fixture(scope='session')
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write weights for tests to which it does not matter what masks show."""
+    return write_random(tmp_path_factory.mktemp('weights'))
 
 
 @pytest.fixture(scope='session')
 def slow_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a checkpoint with a canvas 21 times as large as the usual: a really slow model."""
-    import torch
+    """Write weights with a canvas 21 times as large as the usual: a really slow model."""
+    return write_random(tmp_path_factory.mktemp('slow'), height=1024, width=1024)
 
-    from ivm_ros.models.checkpoint import save_checkpoint
-    from ivm_ros.models.compact import CompactConfig, CompactNet
-    from ivm_ros.models.checkpoint_info import file_hash
-    from ivm_ros.models.text_files import find_text_encoder, NAME
 
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp('slow') / 'slow.safetensors'
-    encoder = {'name': NAME, 'sha256': file_hash(find_text_encoder() / 'model.safetensors')}
-    save_checkpoint(path, CompactNet(CompactConfig(height=1024, width=1024)), encoder, {}, {})
-    return path
+@pytest.fixture(scope='session')
+def slower_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write weights that take half a second on a core of twice the speed of ours, too."""
+    return write_random(tmp_path_factory.mktemp('slower'), height=1024, width=1024,
+                        proposals=128)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -215,14 +215,14 @@ def pictures(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-def test_a_node_with_a_model_of_half_a_second_delivers_30_hz(graph, pictures, slow_weights):
+def test_a_node_with_a_model_of_half_a_second_delivers_30_hz(graph, pictures, slower_weights):
     """
     640x480 at 30 Hz, with a network that takes far longer than a frame.
 
     Each mask has the stamp of its own frame, and after a change of the instruction none comes
     from a keyframe of before.
     """
-    node = graph.start('ivm_ros.nodes.ivm_node', weights=str(slow_weights), track=True,
+    node = graph.start('ivm_ros.nodes.ivm_node', weights=str(slower_weights), track=True,
                        track_oldest=60.0, instruction='pick up the red mug', soft=True,
                        found_threshold=0.0, threshold=0.01)
     node.wait_for('active: /image')
@@ -247,7 +247,7 @@ def test_a_node_with_a_model_of_half_a_second_delivers_30_hz(graph, pictures, sl
 
     print(f'{rate:.1f} Hz, model {status["keyframe_ms"]} ms, keyframe {status["keyframe_age_ms"]}'
           f' ms old')
-    assert float(status['keyframe_ms']) > 250
+    assert float(status['keyframe_ms']) > 500
     assert rate > 27
     assert float(status['keyframe_age_ms']) > 0
     facts = [(stamp(message), values(message)) for message in reports.messages]
