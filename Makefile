@@ -2,6 +2,8 @@
 export VENV ?= .venv
 export PYTHON ?= python3
 export ROS ?= kilted
+# Bytecode is kept, whatever the shell says: else each of hundreds of processes compiles all anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 PY := $(VENV)/bin/python
 RUNS ?= 20000

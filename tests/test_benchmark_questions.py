@@ -262,6 +262,7 @@ def run(dataset, root, server, path, weights, *more):
                  '--llm-pause', '0', *more])
 
 
+@pytest.mark.slow
 def test_vstar_runs_with_the_papers_rows_beside(vstar, serve, small_weights, tmp_path, capsys):
     server, path = serve(lambda body: 'A'), tmp_path / 'v.json'
     assert run('vstar', vstar, server, path, small_weights, '--items', '2', '--methods', 'crop',
@@ -299,6 +300,7 @@ def test_pope_and_mme_run(pope, mme, serve, small_weights, tmp_path):
     assert splits['all']['raw']['mme_score'] == 50 + 50
 
 
+@pytest.mark.slow
 def test_egothink_is_judged_by_another_model(egothink, serve, small_weights, tmp_path):
     def answer(body):
         if body['model'] == 'judge':

@@ -24,6 +24,8 @@ from ivm_ros.models.clipseg_random import config_of
 from ivm_ros.models.phrases import phrases_of
 from ivm_ros.models.settings import MaskerConfig
 
+pytestmark = pytest.mark.slow
+
 SENTENCES = ['pick up the red mug', 'put the duck on the large white plate', 'cup']
 IMAGES = [np.kron(np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8),
                   np.ones((8 + seed, 8, 1), np.uint8)) for seed in range(3)]

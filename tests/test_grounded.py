@@ -31,6 +31,8 @@ from ivm_ros.models.once import Once
 from ivm_ros.models.pretrained import WeightsError
 from ivm_ros.models.settings import MaskerConfig
 
+pytestmark = pytest.mark.slow
+
 SENTENCES = ['pick up the red mug', 'put the duck on the large white plate', 'cup']
 PROMPTS = ['red mug.', 'duck. large white plate.', 'cup.']
 IMAGES = [np.kron(np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8),
@@ -70,7 +72,6 @@ def generator(module, tiny) -> GroundedSam2:
     return generator_of(module, tiny)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('number', range(3))
 @torch.no_grad()
 def test_the_mask_is_that_of_plain_transformers(generator, tiny, module, number):
@@ -95,7 +96,6 @@ def test_the_mask_is_that_of_plain_transformers(generator, tiny, module, number)
     assert mask.found == pytest.approx(.5 + .5 * (best - SURE) / (1 - SURE), abs=1e-5)
 
 
-@pytest.mark.slow
 def test_the_mask_depends_on_the_sentence_and_not_on_its_neighbours(generator, module):
     """Sentences of other lengths, pictures of other sizes: padding moves nothing."""
     one, other = generator.generate([IMAGES[0]] * 2, SENTENCES[:2])
@@ -135,7 +135,6 @@ def test_nothing_is_masked_where_no_box_is_sure(generator, monkeypatch):
     assert 0 < mask.found <= .5
 
 
-@pytest.mark.slow
 def test_half_precision_is_of_sam_alone_and_near(tmp_path, monkeypatch):
     """Of SAM 2.1: EdgeTAM's random miniature blows any rounding up, so it would tell nothing."""
     grounded_sam2.write_random(tmp_path)
@@ -148,7 +147,6 @@ def test_half_precision_is_of_sam_alone_and_near(tmp_path, monkeypatch):
     assert 0 < np.abs(mask.target - wanted.target).max() < .1
 
 
-@pytest.mark.slow
 def test_weights_of_the_video_form_are_those_that_the_hub_has(tmp_path):
     """Both repositories hold the memory too; what masks single pictures leaves it unread."""
     grounded_edgetam.write_random(tmp_path)

@@ -41,6 +41,8 @@ from ivm_ros.models.ivm_v1_random import CANVAS, CHANNELS, configs, SIZES, WIDTH
 from ivm_ros.models.ivm_v1_weights import fill, read_tensors
 from ivm_ros.models.pretrained import WeightsError
 
+pytestmark = pytest.mark.slow
+
 SENTENCES = ['pick up the red mug', 'take the duck and then put it on the large white plate',
              'cup']
 IMAGES = [np.kron(np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8),
@@ -141,7 +143,6 @@ def full_net() -> V1Net:
             global_attn_indexes=[7, 15, 23, 31], mlp_dim=5120)), V1Config())
 
 
-@pytest.mark.slow
 def test_a_file_of_the_released_names_loads_whole_at_true_size(tmp_path):
     """None is missing, none left over, and the count is what the paper's file holds."""
     shapes, net = released(Sizes()), full_net()
@@ -314,8 +315,7 @@ def test_precisions_of_the_language_model(generator, tiny, precision, kind, near
     assert type(llava.multi_modal_projector.linear_1).__name__ == 'Linear'  # eyes stay exact
     assert {value.dtype for name, value in llava.named_parameters() if '.lora_' in name} == {
         torch.float32}
-    wanted, = generator.generate(IMAGES[:1], SENTENCES[:1])
-    mask, = made.generate(IMAGES[:1], SENTENCES[:1])
+    (wanted,), (mask,) = (each.generate(IMAGES[:1], SENTENCES[:1]) for each in (generator, made))
     assert 0 < np.abs(mask.target - wanted.target).max() < near
     assert made.info['precision'] == precision
 

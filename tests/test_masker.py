@@ -104,6 +104,7 @@ def test_odd_sentences_are_answered(masker, text):
     assert np.isfinite(masker(picture(64, 64), text).target).all()
 
 
+@pytest.mark.slow
 def test_equal_sentences_of_a_batch_are_encoded_once(masker, monkeypatch):
     """Four cameras under two sentences: two are encoded; masks are those of each alone."""
     generator = masker.generator

@@ -39,6 +39,8 @@ from ivm_ros.models.settings import CARRIERS
 from ivm_ros.sample import Mask
 from ivm_ros.tracker import TrackConfig, Tracker
 
+pytestmark = pytest.mark.slow
+
 SIZE, FRAMES = (96, 128), 20
 ROOT = Path(__file__).parents[1]
 MODELS = {'sam2': Sam2VideoModel, 'edgetam': EdgeTamVideoModel}
@@ -106,7 +108,6 @@ def plain(make, frames, planes):
         yield masks[:, 0].sigmoid().numpy(), said.object_score_logits.flatten().sigmoid().numpy()
 
 
-@pytest.mark.slow
 def test_a_stream_is_carried_as_plain_transformers_carries_the_whole_film(make):
     """Frame by frame, and with all that is dropped on the way, to the same numbers."""
     frames, planes = film(), (box(20, 30), box(50, 80))
@@ -124,7 +125,6 @@ def test_a_stream_is_carried_as_plain_transformers_carries_the_whole_film(make):
     assert len(found) == FRAMES - 1
 
 
-@pytest.mark.slow
 def test_planes_are_things_of_their_own_and_prompts_decide(make):
     frames = film(4)
     both = carried_over(make(), frames, (box(20, 30), box(50, 80)))[-1]
@@ -182,7 +182,6 @@ def bytes_of_tensors():
     return sum(storages.values())
 
 
-@pytest.mark.slow
 def test_memory_does_not_grow_with_the_stream(make):
     """Through `Tracker`, over 240 frames of one keyframe and over many keyframes."""
     frames = film(8)
@@ -266,7 +265,6 @@ def test_the_marked_frame_itself_keeps_every_bit_and_misuse_has_names(make):
     carrier.forget(key)
 
 
-@pytest.mark.slow
 def test_half_precision_is_near(make, monkeypatch):
     module = module_of(make.name)
     monkeypatch.setattr(module, 'dtype_of', lambda *given: torch.bfloat16)
@@ -326,7 +324,6 @@ def test_parameters_are_what_docstrings_and_pages_say():
         assert part.gigabytes == round(4 * millions / 1e3, 2)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('name', CARRIERS)
 def test_ivm_bench_times_each_with_random_weights(name, tmp_path, capsys):
     path = tmp_path / 'bench.json'

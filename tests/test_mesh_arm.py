@@ -35,6 +35,7 @@ def test_every_arm_begins_at_home_pointing_down(arm):
     env.close()
 
 
+@pytest.mark.slow
 def test_a_step_moves_the_hand_of_meshes_as_it_does_the_other():
     moved = []
     for arm in ARMS:

@@ -163,6 +163,7 @@ def test_meshes_lie_in_scenes_as_other_things_do(cache):
         assert seen >= 5
 
 
+@pytest.mark.slow
 def test_scenes_without_meshes_are_as_they_were(cache):
     """Meshes come after all else is drawn, so the pool of a variant stays the same."""
     with closing(Scene(5)) as bare, closing(Scene(5, Style(tuple(load(cache))))) as full:

@@ -264,6 +264,7 @@ def test_whatever_a_server_answers_is_a_reply_or_a_named_error(text):
     assert isinstance(reply.text, str)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('cls', [DeployConfig, TrackConfig, MaskerConfig, CompactConfig])
 def test_settings_from_anything_are_good_or_refused_by_name(cls):
     names = st.sampled_from([field.name for field in fields(cls)])

@@ -161,6 +161,7 @@ def test_a_small_mask_of_labelme_lies_where_its_corners_say(height, width, seed,
     assert np.array_equal(mask_of_shape(Path('x'), item, wanted.shape), wanted)
 
 
+@pytest.mark.slow
 @patient
 @given(odd.filter(lambda some: isinstance(some, dict)) | st.fixed_dictionaries(
     {'label': st.just('cup'), 'points': points | odd},
@@ -186,6 +187,7 @@ def test_the_name_of_a_region_gives_back_its_labels(tool, labels):
 
 # --- PNG ----------------------------------------------------------------------------------------
 
+@pytest.mark.slow
 @fewer
 @given(st.dictionaries(st.integers(0, 2**24 - 1), words, min_size=1, max_size=6), seeds)
 def test_a_table_of_colours_names_the_pixels(tmp_path_factory, names, seed):

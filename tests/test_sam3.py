@@ -25,6 +25,8 @@ from ivm_ros.models.sam3 import SURE
 from ivm_ros.models.sam3_random import config_of, lite_config_of
 from ivm_ros.models.settings import MaskerConfig
 
+pytestmark = pytest.mark.slow
+
 SENTENCES = ['pick up the red mug', 'put the duck on the large white plate', 'cup']
 IMAGES = [np.kron(np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8),
                   np.ones((8 + seed, 8, 1), np.uint8)) for seed in range(3)]
@@ -101,7 +103,6 @@ def test_a_picture_with_several_sentences_is_encoded_once(generator):
     assert seen == [2]
 
 
-@pytest.mark.slow
 def test_a_phrase_is_read_once(tiny, name):
     fresh = FORMS[name][0].make(MaskerConfig(str(tiny), generator=name), torch.device('cpu'), 1)
     read = []
