@@ -177,6 +177,7 @@ def test_without_variants_or_with_a_name_that_is_none_nothing_is_trained(folder,
     assert not (tmp_path / 'out').exists()
 
 
+@pytest.mark.slow
 def test_the_published_variants_can_be_read():
     made = read_variants(AblationConfig(str(PUBLISHED), train=TrainConfig(data=('data/scenes',))))
     assert len(made) == 12 and made['sentences pooled'].model.pooled

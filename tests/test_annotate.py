@@ -112,6 +112,7 @@ def test_the_command_line_labels_a_dataset_that_training_reads(scenes, tmp_path,
     assert batch.found.shape == (4,)
 
 
+@pytest.mark.slow
 def test_soft_masks_of_several_experts_are_fused(scenes, tmp_path, own, monkeypatch):
     monkeypatch.syspath_prepend(str(own))
     config = AnnotateConfig(str(scenes), str(tmp_path / 'o'), batch=3, rule='union',
@@ -177,6 +178,7 @@ def test_processes_torn_shards_and_a_second_run_change_nothing(scenes, tmp_path)
     assert paths[3].stat().st_mtime_ns == kept
 
 
+@pytest.mark.slow
 def test_mistakes_end_in_one_line(scenes, tmp_path, capsys):
     out = str(tmp_path / 'o')
     assert main(['annotate', str(scenes), '--experts', 'sim-truth', '--out', out]) == 0

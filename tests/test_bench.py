@@ -94,6 +94,7 @@ def test_jobs_take_turns():
     assert (len(times['often']), len(times['seldom'])) == (5, 3)
 
 
+@pytest.mark.slow
 def test_model_jobs_do_what_they_are_called(weights):
     jobs = model_jobs(Masker(MaskerConfig(weights, threads=1)))
     mask = jobs['generator']()

@@ -244,6 +244,7 @@ def test_each_set_runs_from_the_command_line(refcoco, reasonseg, toy_dataset, sm
         assert 'cIoU' in said and ('1 could not be used' in said) == (dataset != 'shards')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('dataset', 'partition', 'more'), [
     ('refcoco+', 'unc', ()), ('refcocog', 'umd', ()),
     ('refcocog', 'google', ('--partition', 'google'))])

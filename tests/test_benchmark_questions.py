@@ -384,6 +384,7 @@ def test_wrong_settings_are_refused(settings, said):
         BenchmarkConfig(root='x', **settings)
 
 
+@pytest.mark.slow
 def test_nothing_usable_is_an_error_that_names_the_first(vstar, serve, small_weights, tmp_path,
                                                          capsys):
     for path in vstar.glob('*/*.jpg'):

@@ -119,6 +119,7 @@ def test_equal_seeds_draw_equal_pictures_and_others_do_not(cutouts):
     assert not np.array_equal(first.image, other.image)
 
 
+@pytest.mark.slow
 def test_labels_are_where_the_things_are_and_none_is_hidden(cutouts):
     for seed in range(12):
         made = draw_composite(np.random.default_rng(seed), cutouts, (), 6)
@@ -206,6 +207,7 @@ def test_held_out_things_and_words_are_there_only_when_asked_for(pool, holdout):
 
 # --- writing ---------------------------------------------------------------------------------
 
+@pytest.mark.slow
 def test_the_command_line_writes_a_dataset_that_reads_back(cutout_folder, tmp_path, capsys):
     words = ['data', 'composite', '--cutouts', str(cutout_folder), '--out', str(tmp_path / 'd'),
              '--scenes', '5', '--seed', '7', '--shard', '2', '--sentences', '4']

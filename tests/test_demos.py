@@ -76,6 +76,7 @@ def test_a_torn_or_foreign_shard_is_refused_by_name(tmp_path):
         list(read_episodes(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_bag_gives_back_the_episode(tmp_path):
     """All arrays are equal, pictures byte by byte; its topics are those of the table."""
     from rosbags.highlevel import AnyReader

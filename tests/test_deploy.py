@@ -349,6 +349,7 @@ def median_seconds(work, *arguments) -> float:
     return statistics.median(times)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('method', get_args(MethodName))
 def test_three_milliseconds_at_vga_on_one_thread(method):
     """

@@ -52,6 +52,7 @@ def left_half(image, instruction):
     return Mask(target, np.zeros_like(target), float('yes' in instruction))
 
 
+@pytest.mark.slow
 def test_a_policy_sees_only_the_target_and_the_robot():
     env = TabletopEnv('cup_on_plate', 'many', size=64)
     masked = MaskedCamera(env, TruthMasker(env), HARD)

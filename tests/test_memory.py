@@ -85,6 +85,7 @@ def test_training_keeps_shards_in_memory_about_as_large_as_on_the_disk(small_and
     assert peaks[1] - peaks[0] < 3 * (disk[1] - disk[0]) + 5, (peaks, disk)
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_the_shards(small_and_large):
     scenes = Scenes([small_and_large[0]])
     assert [row for shard in range(4) for group in range(IMAGES)

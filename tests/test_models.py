@@ -168,6 +168,7 @@ def test_sentence_states_are_cached_bounded_and_right(encoder):
     assert list(small._cache) == ['e', 'f']
 
 
+@pytest.mark.slow
 def test_states_are_those_of_transformers(encoder):
     from transformers import BertConfig, BertModel
 

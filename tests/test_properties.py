@@ -154,6 +154,7 @@ deployments = st.builds(
     fit=st.sampled_from(['letterbox', 'stretch']))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(deployments, st.integers(32, 120), st.integers(32, 120), st.floats(0, 1),
        st.sampled_from(['noise', 'empty', 'full', 'pixel']), st.booleans(), seeds)
@@ -241,6 +242,7 @@ def test_an_answer_gives_phrases_of_plain_words_or_a_named_error(said):
     assert all(phrase.text.isprintable() and phrase.role in ROLES for phrase in phrases)
 
 
+@pytest.mark.slow
 @patient
 @given(odd | st.fixed_dictionaries({'instructions': odd | st.lists(st.text(max_size=30))}))
 def test_an_answer_gives_instructions_or_a_named_error(said):

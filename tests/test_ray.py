@@ -203,6 +203,7 @@ def test_without_ray_one_line_says_what_to_install(scenes, tmp_path, monkeypatch
         list(on_ray(read_info, [(scenes,)], 1))
 
 
+@pytest.mark.slow
 def test_a_cluster_whose_client_is_missing_is_named(scenes, monkeypatch):
     """The form ray:// needs packages that ray[data] does not bring."""
     def init(**_):

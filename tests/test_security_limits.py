@@ -106,6 +106,7 @@ def test_a_picture_that_claims_to_be_huge_is_not_decoded(bomb, read, error):
         header_of(bomb.read_bytes())
 
 
+@pytest.mark.slow
 def test_where_others_go_on_the_huge_picture_is_left_out(bomb, capsys):
     assert cut(bomb.read_bytes()) is None
     assert list(pictures_of(bomb.parent)) == []

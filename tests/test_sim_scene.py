@@ -251,6 +251,7 @@ def test_a_draw_depends_on_its_generator_alone(scene):
         assert objects == pictures[0][2]
 
 
+@pytest.mark.slow
 def test_what_is_seen_of_a_thing_lies_within_its_silhouette(scene):
     whole = []
     for _ in draws(scene, 20):

@@ -92,6 +92,7 @@ def test_pushed_is_a_matter_of_direction(world):
     assert env.judge.done()
 
 
+@pytest.mark.slow
 def test_left_is_left_in_the_picture():
     env = TabletopEnv(task='push', masks=True)
     env.reset(seed=0)
