@@ -267,8 +267,8 @@ def test_no_data_says_how_to_make_some():
 
 
 @pytest.mark.slow
-def test_margins_are_those_with_the_best_overlap(toy_dataset, encoder):
-    """A net whose masks are a bit too sure everywhere gets them back; its weights stay."""
+def test_margins_are_those_with_the_best_overlap(toy_dataset, encoder, monkeypatch):
+    """A net whose masks are too narrow everywhere gets them back; its weights stay."""
     net = load_checkpoint(SHIPPED).net
     before = {name: value.clone() for name, value in net.named_parameters()}
     chosen = tune_margins(net, encoder, Scenes([toy_dataset]), 4, 2)
@@ -276,9 +276,12 @@ def test_margins_are_those_with_the_best_overlap(toy_dataset, encoder):
         chosen['pixels'], chosen['things'], chosen['sharpness']])
     assert chosen['pixels'] in PIXELS and chosen['things'] in THINGS
     assert all(torch.equal(before[name], value) for name, value in net.named_parameters())
-    net.proposer.outline.window.bias.data[5] += 1.2  # masks wider by as much: the margin is less
+    net.proposer.outline.window.bias.data[5] -= 3  # narrower by as much in logits
     again = tune_margins(net, encoder, Scenes([toy_dataset]), 4, 2)
-    assert again['pixels'] <= chosen['pixels'] and again['iou'] >= chosen['iou'] - .05
+    assert again['pixels'] > chosen['pixels'] and again['iou'] > chosen['iou'] - .02
+    monkeypatch.setattr('ivm_ros.train.margins.PIXELS', (0.0,))
+    without = tune_margins(net, encoder, Scenes([toy_dataset]), 4, 2)
+    assert without['iou'] < again['iou'] - .1
 
 
 @pytest.mark.slow
