@@ -104,7 +104,7 @@ class OnnxGenerator:
         Find both graphs, or have them written into the cache.
 
         Raises:
-            OnnxError: The given one is not there, or one cannot be written.
+            OnnxError: The given one is not there or of other weights, or one cannot be written.
         """
         kept = graph_path(self._hash)
         graph = Path(given) if given else kept
@@ -115,6 +115,8 @@ class OnnxGenerator:
         listener = beside if beside.is_file() else listener_of(kept)
         missing = [path for path in (graph, listener) if not path.is_file()]
         if missing:
+            if given:  # a wrong one is told before half a minute is spent on what goes with it
+                self._open(graph, 1, ['CPUExecutionProvider'])
             kept.parent.mkdir(parents=True, exist_ok=True)
             done = subprocess.run(
                 [sys.executable, '-m', 'ivm_ros.models.onnx_export', str(self._weights),
