@@ -36,7 +36,7 @@ from std_srvs.srv import Trigger
 from ivm_ros.nodes.convert import to_msg
 from ivm_ros.nodes.shared_memory import free_left_behind
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 NODE, MODULE = '/ivm_node', 'ivm_ros.nodes.ivm_node'
 PLAYER, RECORDER = 'ivm_ros.nodes.image_player', 'ivm_ros.nodes.recorder_node'
@@ -108,6 +108,7 @@ def faulty() -> dict:
         [str(Path(__file__).parent), os.environ.get('PYTHONPATH', '')])}
 
 
+@pytest.mark.alone
 def test_killed_and_started_again(graph):
     """SIGKILL costs the frames until the next one is up, and leaves no memory behind for good."""
     out = graph.listen(Image, 'masked/image', depth=200)
@@ -242,6 +243,7 @@ def stage_playing(graph, weights, slow_weights, folder):
     return program
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize('stage', [
     stage_importing, stage_loading, stage_inactive, stage_at_a_slow_frame, stage_reloading,
     stage_recording, stage_playing], ids=lambda stage: stage.__name__.removeprefix('stage_'))
