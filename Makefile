@@ -50,7 +50,7 @@ docs: setup  ## the documents as a site, in build/site
 
 audit: setup  ## look the installed packages up among known vulnerabilities; needs the network
 	$(VENV)/bin/pip install --quiet 'pip-audit>=2.7,<3'
-	$(VENV)/bin/pip-audit --skip-editable $(ARGS)
+	$(PY) scripts/audit.py $(ARGS)
 
 fuzz: setup  ## give readers of strangers' files RUNS=20000 hostile inputs each; TARGETS="bag labels"
 	$(VENV)/bin/pip install --quiet --editable '.[fuzz]'

@@ -293,3 +293,20 @@ def set_up(folder: Path, **settings: str) -> subprocess.CompletedProcess:
                    'VENV': str(folder / 'venv'), **settings}
     return subprocess.run(['bash', str(ROOT / 'scripts' / 'setup.sh')], env=environment,
                           capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(('changes', 'said', 'code'), [
+    ({}, '3 of 4 packages looked up', 0),
+    ({'torch': {'vulns': [{'id': 'CVE-1', 'fix_versions': ['9.1']}]}}, 'CVE-1, mended in 9.1', 1),
+    ({'numpy': {'skip_reason': 'not found'}}, 'not looked up: numpy', 2)])
+def test_an_audit_that_looked_nothing_up_is_not_a_good_one(changes, said, code):
+    """It ended well where the service knew none of the packages."""
+    script = runpy.run_path(str(ROOT / 'scripts' / 'audit.py'))
+    assert {'torch', 'numpy', 'pillow'} <= script['asked_for']()
+    assert not {'mujoco', 'rclpy'} & script['asked_for']()
+    known = {'torch': {'vulns': []}, 'numpy': {'vulns': []}, 'pillow': {'vulns': []},
+             'action-msgs': {'skip_reason': 'not found'}} | changes
+    lines, ended = script['judge']({'dependencies': [
+        {'name': name, 'version': '1', **facts} for name, facts in known.items()]},
+        {'torch', 'numpy', 'pillow'})
+    assert ended == code and said in '\n'.join(lines)
