@@ -35,7 +35,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / 'docs'
 SAYS = 'docs/troubleshooting.md'
 FOREIGN = ("No module named 'torch'", 'operator torchvision::nms does not exist',
-           'error: option --editable not recognized')
+           'error: option --editable not recognized',
+           'offering incompatible QoS. No messages will be received from it')
 """Messages on the page of troubleshooting that are not ours."""
 
 

@@ -21,8 +21,12 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from ivm_ros.deploy import DeployConfig
 from ivm_ros.nodes import dds
 from ivm_ros.nodes.stats import Report
+
+PATIENCE = 20
+"""Frames without a find that are worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,26 @@ def lost_frames(report: Report) -> str:
     return f'{lost} of {sent} frames lost between camera and node: {dds.advice()}'
 
 
+def silence(report: Report, health: Health) -> str:
+    """Say that a camera has been silent for too long and what to do; '' where it is not."""
+    if health.state != 'active' or report.silent <= health.stale_after:
+        return ''
+    if not health.publishers:
+        return (f'nobody publishes on {health.topic}: remap {health.input} to the topic of '
+                f'the camera')
+    return (f'no frame for {report.silent:.0f} s although {health.publishers} publisher(s) '
+            f'offer {health.topic}: {dds.advice()}')
+
+
+def nothing_found(report: Report, deploy: DeployConfig) -> str:
+    """Say that nothing that was asked for is in view, and what comes of it; '' where it is."""
+    if report.missed < PATIENCE:
+        return ''
+    return (f'nothing found in the last {report.missed} frames: on_not_found = '
+            f'{deploy.on_not_found}. Ask by the plain name and colour of the thing, or lower '
+            f'found_threshold ({deploy.found_threshold:g}); each score stands on ~/frame_info')
+
+
 def problems(report: Report, health: Health) -> list[str]:
     """List what a user should know, the worst first."""
     if health.error:
@@ -75,13 +99,7 @@ def problems(report: Report, health: Health) -> list[str]:
     if health.state != 'active':
         state = f'{health.state}: nothing is masked or published'
         return [*filter(None, (health.broken, state)), *health.problems]
-    found = [health.broken, lost_frames(report)]
-    if report.silent > health.stale_after:
-        found.append(
-            f'no frame for {report.silent:.0f} s although {health.publishers} publisher(s) '
-            f'offer {health.topic}: {dds.advice()}' if health.publishers else
-            f'nobody publishes on {health.topic}: remap {health.input} to the topic of '
-            f'the camera')
+    found = [health.broken, lost_frames(report), silence(report, health)]
     if report.recent.get('stale'):
         found.append(f'{report.recent["stale"]} of {report.recent.get("in", 0)} frames dropped as '
                      f'stale: the model is slower than the camera')

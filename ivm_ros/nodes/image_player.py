@@ -42,6 +42,7 @@ from ivm_ros.nodes.camera import camera_info_for, image_size
 from ivm_ros.nodes.convert import to_compressed, to_msg
 from ivm_ros.nodes.outputs import heard, image_qos
 from ivm_ros.nodes.params import Parameters
+from ivm_ros.nodes.run import end_with_help
 from ivm_ros.nodes.sources import open_source, Shot, SourceError
 
 PATIENCE = Duration(seconds=5)  # at the end, until subscribers have got everything
@@ -222,6 +223,7 @@ def read_calibration(path: str) -> CameraInfo:
 
 def main(args: list[str] | None = None) -> None:
     """Play until the end or Ctrl-C."""
+    end_with_help('image_player', __doc__, args)
     node = None
     try:
         rclpy.init(args=args)

@@ -27,11 +27,13 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 
 from ivm_ros.config import ConfigError
+from ivm_ros.nodes.run import end_with_help
 from ivm_ros.nodes.shared_memory import free_left_behind
 
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until Ctrl-C or a shutdown request."""
+    end_with_help('ivm_node', __doc__, args)
     node = None
     try:
         free_left_behind()

@@ -23,7 +23,8 @@ from rclpy.node import Node
 from ivm_ros.nodes import dds
 from ivm_ros.nodes.camera_settings import CameraSettings
 from ivm_ros.nodes.camera_stream import QUIET
-from ivm_ros.nodes.diagnostics import batch_status, Health, lost_frames, stream_status
+from ivm_ros.nodes.diagnostics import (
+    batch_status, Health, lost_frames, nothing_found, silence, stream_status)
 from ivm_ros.nodes.node_config import NodeConfig
 from ivm_ros.nodes.stats import Stats
 from ivm_ros.nodes.stream import Stream
@@ -116,8 +117,13 @@ class Reporter:
             state.broken or failing or (state.hangs if config.enabled else ''))
         if active is not None and health.masks and not config.instruction.strip():
             self._ask_for_instruction(settings.name, config)
+        log = self._node.get_logger()
         if lost := lost_frames(report):
-            self._node.get_logger().warning(lost, throttle_duration_sec=QUIET)
+            log.warning(lost, throttle_duration_sec=QUIET)
+        if silent := silence(report, health):
+            log.warning(silent, throttle_duration_sec=6 * QUIET)
+        if active is not None and health.masks and (missing := nothing_found(report, deploy)):
+            log.warning(missing, throttle_duration_sec=6 * QUIET)
         return stream_status(self._name, report, health, settings.name)
 
     def _ask_for_instruction(self, camera: str, config: NodeConfig) -> None:

@@ -25,6 +25,24 @@ from rclpy.executors import ExternalShutdownException
 from ivm_ros.config import ConfigError
 
 
+def end_with_help(name: str, text: str, args: list[str] | None = None) -> None:
+    """
+    End the program with code 0 and how it is used, where -h or --help is asked for.
+
+    Args:
+        name: Of the program.
+        text: What it does.
+        args: Of the command line; None: those of the process.
+    """
+    if not {'-h', '--help'} & {*(sys.argv[1:] if args is None else args)}:
+        return
+    print(f'usage: {name} [--ros-args -p PARAMETER:=VALUE ... -r TOPIC:=TOPIC ... '
+          f'--params-file FILE]\n\n{text.strip()}\n\nParameters and topics: the page Reference of '
+          f'the documents ("make docs"), or, while it runs,\n"ros2 param describe /{name} '
+          f'PARAMETER" and "ros2 node info /{name}".')
+    sys.exit(0)
+
+
 def run(name: str, make: Callable[[], Any], args: list[str] | None = None) -> None:
     """
     Spin a node until Ctrl-C or a shutdown request, then close it.
@@ -34,6 +52,7 @@ def run(name: str, make: Callable[[], Any], args: list[str] | None = None) -> No
         make: Makes the node; it has a `close`.
         args: Of the command line; None: those of the process.
     """
+    end_with_help(name, sys.modules[make.__module__].__doc__ or '', args)
     node = None
     try:
         rclpy.init(args=args)

@@ -98,6 +98,7 @@ class Report:
         silent (float): Seconds since the last frame came, or since the start.
         latency_ms (tuple[float, float] | None): Median and 99th percentile, ms, of the window.
         found_ratio (float | None): Share of masked frames in the window with something found.
+        missed (int): Frames since something was found, of those in which it was looked for.
     """
 
     total: dict[str, int]
@@ -106,6 +107,7 @@ class Report:
     silent: float
     latency_ms: tuple[float, float] | None
     found_ratio: float | None
+    missed: int = 0
 
     def rate(self, name: str) -> float:
         """Frames per second of one count since the report before."""
@@ -127,6 +129,7 @@ class Stats:
         self._reported: Counter[str] = Counter()
         self._latency: deque[float] = deque(maxlen=WINDOW)
         self._found: deque[bool] = deque(maxlen=WINDOW)
+        self._missed = 0
         self._arrived = self._asked = time.monotonic()
 
     @property
@@ -155,6 +158,7 @@ class Stats:
                 self._latency.append(latency_ms)
             if found is not None:
                 self._found.append(found)
+                self._missed = 0 if found else self._missed + 1
 
     def report(self) -> Report:
         """Sum up, and start the next period."""
@@ -163,7 +167,8 @@ class Stats:
             recent = self._total - self._reported
             report = Report(
                 dict(self._total), dict(recent), now - self._asked, now - self._arrived,
-                quantiles(self._latency), float(np.mean(self._found)) if self._found else None)
+                quantiles(self._latency), float(np.mean(self._found)) if self._found else None,
+                self._missed)
             self._reported, self._asked = self._total.copy(), now
             return report
 

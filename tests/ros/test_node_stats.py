@@ -17,8 +17,10 @@ import threading
 
 import pytest
 
+from ivm_ros.deploy import DeployConfig
 from ivm_ros.nodes import dds
-from ivm_ros.nodes.diagnostics import Health, problems, stream_status
+from ivm_ros.nodes.diagnostics import (
+    Health, nothing_found, PATIENCE, problems, silence, stream_status)
 from ivm_ros.nodes.stats import Gaps, Report, Stats
 
 
@@ -107,6 +109,22 @@ def test_diagnostics_warn_of(monkeypatch, recent, silent, health, words):
     for word in words:
         assert word in status.message
     assert words or status.message == 'masking'
+
+
+def test_silence_and_nothing_found_are_told_with_what_comes_of_it():
+    stats = Stats()
+    for number in range(PATIENCE + 9):
+        stats.left('masked', 1.0, number < 10)
+    deploy = DeployConfig(found_threshold=.25)
+    assert nothing_found(stats.report(), deploy) == ''
+    stats.left('passed', 1.0)  # in which nothing was looked for
+    stats.left('kept', 1.0, False)
+    said = nothing_found(stats.report(), deploy)
+    assert f'in the last {PATIENCE} frames: on_not_found = keep' in said
+    assert 'found_threshold (0.25)' in said
+    stats.left('masked', 1.0, True)
+    assert nothing_found(stats.report(), deploy) == ''
+    assert silence(report({}, 3.0), Health('inactive')) == silence(report({}), ACTIVE) == ''
 
 
 def test_diagnostics_say_why_nothing_runs():

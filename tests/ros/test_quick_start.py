@@ -16,7 +16,10 @@
 from pathlib import Path
 import re
 import shlex
+import subprocess
+import sys
 
+import cv2
 import numpy as np
 import pytest
 from rclpy.serialization import serialize_message
@@ -26,12 +29,13 @@ from std_msgs.msg import Header
 from ivm_ros.nodes.convert import to_compressed, to_rgb
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / 'docs' / 'quickstart.md'
 pytestmark = pytest.mark.slow
 
 
 def commands() -> dict[str, list[str]]:
     """Read the commands of programs on the page: what stands behind --ros-args, by program."""
-    lines = (ROOT / 'docs' / 'quickstart.md').read_text().splitlines()
+    lines = PAGE.read_text().splitlines()
     words = [shlex.split(line) for line in lines if re.match(r'\w+ --ros-args ', line)]
     return {line[0]: line[2:] for line in words}
 
@@ -70,3 +74,7 @@ def test_a_bag_comes_out_masked(graph, bag):
     graph.start(known['image_player'], *given['image_player'])
     picture = to_rgb(shown.wait(lambda message: (to_rgb(message) != bag).any(2).mean() > .01))
     assert picture.shape == bag.shape
+    block, = re.findall(r'```python\n(.*?)```', PAGE.read_text(), re.DOTALL)
+    subprocess.run([sys.executable, '-c', block], check=True, timeout=90)
+    node.wait_for("instruction = 'take the blue plate'")
+    assert cv2.imread('masked.png').shape == bag.shape
