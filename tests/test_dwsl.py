@@ -308,7 +308,7 @@ def test_dwsl_takes_at_most_1_3_times_the_time_of_plain_training(mixed, tmp_path
     spent = {name: [] for name in steps}
     for turn in range(25):
         for name, step in steps.items():
-            if name == 'first' and turn > 8:  # a small share of the sum
+            if name == 'first' and turn > 8:  # a twelfth of its cost counts
                 continue
             started = time.process_time()
             step(to_batch(batches[turn % 3], encoder))

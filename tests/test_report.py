@@ -113,21 +113,24 @@ def test_a_page_of_a_real_evaluation(tmp_path):
         (tmp_path / f'{name}.json').write_text(json.dumps(
             {'model': {'size': 32, 'points': 8, 'hidden': 16}, 'camera': name}))
     common = {'weights': str(tmp_path), 'episodes': 1, 'size': 64, 'tasks': ('duck_in_pot',)}
-    evaluate(EvaluateConfig(**common, clutter=('many',), columns=('raw', 'masked'),
-                            json=str(tmp_path / 'a.json')))
+    for name, levels in (('raw', ('many',)), ('masked', ('none', 'many'))):
+        evaluate(EvaluateConfig(**common, clutter=levels, columns=(name,),
+                                json=str(tmp_path / f'{name}.report.json')))
     evaluate(EvaluateConfig(**common, clutter=('many',), columns=('masked',),
-                            errors=('wider=4',), json=str(tmp_path / 'b.json')))
+                            errors=('wider=4',), json=str(tmp_path / 'wider.report.json')))
     out = tmp_path / 'report'
-    page = write_report(ReportConfig((str(tmp_path / 'a.json'), str(tmp_path / 'b.json')),
-                                     str(out), weights=str(tmp_path), failures=1))
+    page = write_report(ReportConfig(
+        tuple(str(tmp_path / f'{name}.report.json') for name in ('raw', 'masked', 'wider')),
+        str(out), weights=str(tmp_path), failures=1))
     found = Links(page.read_text())
     films = [path for path in found.pictures if path.endswith('.gif')]
-    assert len(films) == 2 and found.headings >= 6
+    assert len(films) == 3 and found.headings >= 6
     for path in found.pictures:
         with Image.open(out / path) as picture:
             picture.load()
     text = (out / 'README.md').read_text()
-    assert '| wider=4 |' in text and '| many |' in text and 'ivm-sim' not in text.split('|')[0]
+    assert all(f'| {name} |' in text for name in ('wider=4', 'none', 'many'))
+    assert 'ivm-sim' not in text.split('|')[0]
     lines = text.splitlines()
     for number, line in enumerate(lines):  # every table has as many columns below as above
         if line.startswith('|---'):

@@ -83,11 +83,12 @@ def silence(report: Report, health: Health) -> str:
             f'offer {health.topic}: {dds.advice()}')
 
 
-def nothing_found(report: Report, deploy: DeployConfig) -> str:
+def nothing_found(report: Report, deploy: DeployConfig, camera: str = '') -> str:
     """Say that nothing that was asked for is in view, and what comes of it; '' where it is."""
-    if report.missed < PATIENCE:
+    if report.missed < PATIENCE or not report.recent.get('out'):
         return ''
-    return (f'nothing found in the last {report.missed} frames: on_not_found = '
+    return (f'nothing found in the last {report.missed} frames'
+            f'{f" of {camera}" if camera else ""}: on_not_found = '
             f'{deploy.on_not_found}. Ask by the plain name and colour of the thing, or lower '
             f'found_threshold ({deploy.found_threshold:g}); each score stands on ~/frame_info')
 

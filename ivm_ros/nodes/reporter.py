@@ -115,15 +115,16 @@ class Reporter:
              'track': settings.track.track, 'track_by': settings.track.track_by,
              **(live.facts if live is not None else {})},
             state.broken or failing or (state.hangs if config.enabled else ''))
-        if active is not None and health.masks and not config.instruction.strip():
-            self._ask_for_instruction(settings.name, config)
         log = self._node.get_logger()
+        if active is not None and health.masks:
+            if not config.instruction.strip():
+                self._ask_for_instruction(settings.name, config)
+            elif missing := nothing_found(report, deploy, settings.name):
+                log.warning(missing, throttle_duration_sec=6 * QUIET)
         if lost := lost_frames(report):
             log.warning(lost, throttle_duration_sec=QUIET)
         if silent := silence(report, health):
             log.warning(silent, throttle_duration_sec=6 * QUIET)
-        if active is not None and health.masks and (missing := nothing_found(report, deploy)):
-            log.warning(missing, throttle_duration_sec=6 * QUIET)
         return stream_status(self._name, report, health, settings.name)
 
     def _ask_for_instruction(self, camera: str, config: NodeConfig) -> None:

@@ -16,8 +16,6 @@
 from pathlib import Path
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -214,28 +212,3 @@ def test_start_as_users_do(graph, weights):
     assert "parameter treshold is not one of this node and is ignored (did you mean 'threshold'?" \
         in text
     assert program.stop(signal.SIGTERM) == 0
-
-
-def test_the_log_tells_of_a_wrong_topic_and_of_what_is_not_there(graph, weights):
-    node = graph.start(MODULE, weights=str(weights), device='cpu', instruction='take the cup',
-                       found_threshold=1.0)
-    node.wait_for('nobody publishes on /image: remap image to the topic of the camera')
-    pictures, speaker = graph.listen(Image, 'masked/image'), graph.speak(Image, 'image')
-    message = to_msg(np.zeros((48, 64, 3), np.uint8), Header(frame_id='eye'))
-
-    def told() -> bool:
-        speaker.publish(message)
-        return 'nothing found in the last' in node.text()
-
-    graph.until(told, 'the warning')
-    assert 'on_not_found = keep' in node.text()
-    assert len(pictures)
-
-
-@pytest.mark.parametrize('name', ['ivm_node', 'recorder_node', 'rerun_node', 'image_player'])
-def test_programs_tell_how_they_are_used(name):
-    """They start nothing; the second line says what they are for."""
-    done = subprocess.run([sys.executable, '-m', f'ivm_ros.nodes.{name}', '--help'], timeout=60,
-                          capture_output=True, text=True, check=True)
-    assert done.stdout.startswith('usage: ') and 'PARAMETER:=VALUE' in done.stdout
-    assert len(done.stdout.splitlines()[2]) > 40 and 'ros2 node info /' in done.stdout

@@ -122,6 +122,9 @@ def test_silence_and_nothing_found_are_told_with_what_comes_of_it():
     said = nothing_found(stats.report(), deploy)
     assert f'in the last {PATIENCE} frames: on_not_found = keep' in said
     assert 'found_threshold (0.25)' in said
+    assert nothing_found(stats.report(), deploy) == ''  # as no frame came since
+    stats.left('kept', 1.0, False)
+    assert 'frames of wrist: on_not_found' in nothing_found(stats.report(), deploy, 'wrist')
     stats.left('masked', 1.0, True)
     assert nothing_found(stats.report(), deploy) == ''
     assert silence(report({}, 3.0), Health('inactive')) == silence(report({}), ACTIVE) == ''
