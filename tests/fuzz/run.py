@@ -61,9 +61,10 @@ def main() -> None:
     warnings.simplefilter('ignore')
     with atheris.instrument_imports(include=['ivm_ros', 'rosbags', 'targets', 'PIL']):
         import targets as fuzzed
+        # Within, as a target may import what it reads with when it is made.
+        found = fuzzed.target(options.target)
 
     atexit.register(fuzzed.clean)
-    found = fuzzed.target(options.target)
 
     def once(data: bytes) -> None:
         try:
