@@ -108,7 +108,22 @@ def _tell(node: Node) -> dict[str, Any]:
         'publishes': _named(node, node.get_publisher_names_and_types_by_node(*me)),
         'subscribes': _named(node, node.get_subscriber_names_and_types_by_node(*me)),
         'services': _named(node, node.get_service_names_and_types_by_node(*me)),
+        'qos': _qos(node),
         'parameters': [_parameter(node, item) for item in described]}
+
+
+def _qos(node: Node) -> dict[str, str]:
+    """Give the reliability and durability of its topics by name, as the graph knows them."""
+    found = {}
+    for topic, _ in node.get_topic_names_and_types():
+        ends = [end for end in (*node.get_publishers_info_by_topic(topic),
+                                *node.get_subscriptions_info_by_topic(topic))
+                if (end.node_name, end.node_namespace) == (node.get_name(), node.get_namespace())]
+        profiles = dict.fromkeys(
+            f'{end.qos_profile.reliability.name}, {end.qos_profile.durability.name}'.lower()
+            for end in ends)
+        found[topic] = [' or '.join(profiles).replace('_', ' ')]
+    return _named(node, [*found.items()])
 
 
 def _own(names: list[str]) -> list[str]:
@@ -116,7 +131,7 @@ def _own(names: list[str]) -> list[str]:
 
 
 def _named(node: Node, pairs: list[tuple[str, list[str]]]) -> dict[str, str]:
-    """Give types by name."""
+    """Give types, or what else is told of them, by name."""
     found = {}
     for name, kinds in pairs:
         if _own([name]):

@@ -74,17 +74,21 @@ def topics(graph: Graph) -> str:
     lines = ['# Topics and services', '',
              'Written from the running nodes when this site was built. Names are relative: they '
              'follow the namespace of the node and can be remapped. `~` stands for the name of '
-             'the node.', '', '## ivm_node', '',
-             '| name | type | | what it is for |', '|---|---|---|---|']
+             'the node. QoS is that of a node without a camera; once one is there, `image` and '
+             '`depth` are listened to as it offers them.', '', '## ivm_node', '',
+             '| name | type | | QoS | what it is for |', '|---|---|---|---|---|']
     for role, verb in ROLES:
-        found = {name: (kind, '') for name, kind in plain[role].items()}
+        found = {name: (kind, _quality(plain, role, name), '')
+                 for name, kind in plain[role].items()}
         for switch in switches:
-            for name, kind in graph[f'ivm_node, {switch}'][role].items():
+            other = graph[f'ivm_node, {switch}']
+            for name, kind in other[role].items():
                 if switch != 'cameras':
-                    found.setdefault(name, (kind, f'(with `{switch}`)'))
-        lines += [f'| `{name}` | `{_short(kind)}` | {verb} | '
-                  f'{" ".join(filter(None, [why.get(name, ""), note]))} |'
-                  for name, (kind, note) in sorted(found.items())]
+                    found.setdefault(
+                        name, (kind, _quality(other, role, name), f'(with `{switch}`)'))
+        lines += [f'| `{name}` | `{_short(kind)}` | {verb} | {quality} | '
+                  f'{_purpose(why.get(name, ""), note)} |'
+                  for name, (kind, quality, note) in sorted(found.items())]
     lines += ['', '## ivm_node with `cameras: [front, wrist]`', '', *_plainly(
         graph['ivm_node, cameras'])]
     for label in graph:
@@ -96,9 +100,19 @@ def topics(graph: Graph) -> str:
 
 def _plainly(node: Graph) -> list[str]:
     """Tabulate what a node has."""
-    return ['| name | type | |', '|---|---|---|', *(
-        f'| `{name}` | `{_short(kind)}` | {verb} |'
+    return ['| name | type | | QoS |', '|---|---|---|---|', *(
+        f'| `{name}` | `{_short(kind)}` | {verb} | {_quality(node, role, name)} |'
         for role, verb in ROLES for name, kind in node[role].items())]
+
+
+def _purpose(why: str, note: str) -> str:
+    """Join what a topic is for and what switches it on, unless the first says so too."""
+    return why if note.strip('()') in why else f'{why} {note}'.strip()
+
+
+def _quality(node: Graph, role: str, name: str) -> str:
+    """Give the QoS of a topic; services have none of interest."""
+    return '' if role == 'services' else str(node['qos'][name])
 
 
 def parameters(graph: Graph) -> str:
