@@ -15,6 +15,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+import re
 import subprocess
 import sys
 
@@ -69,10 +70,13 @@ def test_what_was_found_once_stays_mended(fuzzed):
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec('atheris') is None, reason='atheris is not installed')
-def test_led_by_coverage(tmp_path):
+@pytest.mark.parametrize('name', ['labels', 'checkpoint'])
+def test_led_by_coverage(name, tmp_path):
+    """Readers are instrumented even if a target imports them late: tens of edges are seen."""
     done = subprocess.run(
-        [sys.executable, str(FUZZ / 'run.py'), 'labels', '--runs', '300', '--findings',
+        [sys.executable, str(FUZZ / 'run.py'), name, '--runs', '300', '--findings',
          str(tmp_path)], capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert 'Done 300' in done.stderr
+    assert max(map(int, re.findall(r'cov: (\d+)', done.stderr))) > 100
     assert not list(tmp_path.iterdir())
