@@ -30,7 +30,7 @@ test: setup  ## everything: all tests, all lints
 ifeq ($(ARGS),)
 	@status=0; \
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not alone' || status=$$?; \
-	$(PY) -m pytest -m alone || status=$$?; \
+	$(PY) -m pytest -m alone $$(grep -lr --include='*.py' 'mark[.]alone' tests) || status=$$?; \
 	exit $$status
 else
 	$(PY) -m pytest $(ARGS)

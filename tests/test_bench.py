@@ -118,7 +118,6 @@ def test_without_ros_the_reason_is_given(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_a_node_that_cannot_start_is_reported_with_its_reason():
     pytest.importorskip('rclpy')
     with (NodeBench('/nowhere.safetensors', 1, 'cpu') as node,
@@ -127,7 +126,6 @@ def test_a_node_that_cannot_start_is_reported_with_its_reason():
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_bench_measures_everything_and_writes_the_promised_keys(weights, tmp_path, capsys):
     """Real node, real DDS, own processes; ten turns of each job, ten frames at 2 Hz."""
     pytest.importorskip('rclpy')

@@ -20,7 +20,7 @@ import pytest
 from ivm_ros.bench_cameras import bench_cameras, CamerasConfig
 from ivm_ros.config import ConfigError
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 
 def test_every_frame_is_accounted_for(tmp_path, weights):
