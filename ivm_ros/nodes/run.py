@@ -43,7 +43,8 @@ def end_with_help(name: str, text: str, args: list[str] | None = None) -> None:
     sys.exit(0)
 
 
-def run(name: str, make: Callable[[], Any], args: list[str] | None = None) -> None:
+def run(name: str, make: Callable[[], Any], args: list[str] | None = None,
+        start: Callable[[Any], object] | None = None) -> None:
     """
     Spin a node until Ctrl-C or a shutdown request, then close it.
 
@@ -51,13 +52,18 @@ def run(name: str, make: Callable[[], Any], args: list[str] | None = None) -> No
         name: Of the program, for messages.
         make: Makes the node; it has a `close`.
         args: Of the command line; None: those of the process.
+        start: What is done with the node before it spins; what it leaves is closed all the same.
     """
     end_with_help(name, sys.modules[make.__module__].__doc__ or '', args)
     node = None
     try:
         rclpy.init(args=args)
         node = make()
-        rclpy.spin(node)
+        if start is not None:
+            start(node)
+        # A lifecycle node takes a Ctrl-C within a transition for an error of that transition.
+        if rclpy.ok():
+            rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (ConfigError, ParameterException) as error:
