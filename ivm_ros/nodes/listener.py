@@ -28,6 +28,9 @@ from ivm_ros.nodes.stats import Gaps
 
 Message: TypeAlias = Image | CompressedImage
 
+ROOM = 64 * 2**20
+"""Bytes that may wait in DDS for this node: as many pictures of 4K as two, of 1080p as ten."""
+
 
 class Listener:
     """
@@ -46,11 +49,13 @@ class Listener:
         self._node, self._config, self._arrived = node, config, arrived
         self._gaps = Gaps()
         self._refused = False
+        self._depth, self._largest = config.depth, 0
+        self._reliability = 'best_effort' if config.reliability == 'best_effort' else 'reliable'
         self._subscribe = partial(
             node.create_subscription, kind, topic, self._on_message,
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_refused))
-        self._subscription: Subscription = self._subscribe(image_qos(
-            'best_effort' if config.reliability == 'best_effort' else 'reliable', config.depth))
+        self._subscription: Subscription = self._subscribe(
+            image_qos(self._reliability, self._depth))
 
     @property
     def topic(self) -> str:
@@ -69,15 +74,23 @@ class Listener:
         Returns:
             How many publish on its topic, and whether losses can be counted.
         """
+        depth = min(self._depth, max(1, ROOM // max(1, self._largest)))
         if self._refused and self._config.reliability == 'auto':
-            self._refused = False
-            self._node.get_logger().info(
-                f'{self.topic}: the camera offers best effort only, listening so')
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = self._subscribe(image_qos('best_effort', self._config.depth))
+            self._refused, self._reliability = False, 'best_effort'
+            self._again(depth, 'the camera offers best effort only, listening so')
+        elif depth < self._depth:
+            self._again(depth, f'pictures of {self._largest / 2**20:.0f} MiB, of which {depth} '
+                               f'instead of {self._depth} may wait')
         publishers: int = self._node.count_publishers(self.topic)
         self._gaps.mixed = publishers > 1
         return publishers, self._gaps.counts
+
+    def _again(self, depth: int, why: str) -> None:
+        """Subscribe anew."""
+        self._node.get_logger().info(f'{self.topic}: {why}')
+        self._node.destroy_subscription(self._subscription)
+        self._depth = depth
+        self._subscription = self._subscribe(image_qos(self._reliability, depth))
 
     def _on_refused(self, event: Any) -> None:
         self._refused = True
@@ -87,6 +100,7 @@ class Listener:
                 f'come: set reliability to auto')
 
     def _on_message(self, message: Message, info: Any) -> None:
+        self._largest = max(self._largest, len(message.data))
         source = info.get('publisher_gid')  # only since Kilted
         self._arrived(message, self._gaps.add(source and bytes(source['data']),
                                               info.get('publication_sequence_number')))

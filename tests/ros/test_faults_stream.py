@@ -222,7 +222,8 @@ def test_4k_as_fast_as_the_publisher_can(line):
     assert faulty == 0 and came == out + stale
     assert came + lost >= sent - 5  # the last ones may give way to the small one unseen
     assert sent > 20 and stale + lost > 0
-    # A hundred frames of 24 MB; ten may wait in DDS, and a few are at work.
+    assert 'pictures of 24 MiB, of which 2 instead of 10 may wait' in line.program.text()
+    # A hundred frames of 24 MB; ten may wait in DDS on the way out, and a few are at work.
     assert max(memory) < 1600, memory
     graph.until(lambda: resident(line.program.process.pid) < 1600, 'memory to come back')
 
