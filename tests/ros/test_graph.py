@@ -183,7 +183,7 @@ def test_every_topic_of_a_viewer_is_one_that_the_node_speaks(running, file):
 
 
 def test_every_picture_of_rviz_has_its_place():
-    """RViz keeps where panels lie by their names; without that it switches all of them on."""
+    """Where panels lie is kept by their names; without that RViz switches all of them on."""
     config = yaml.safe_load((ROOT / 'config' / 'ivm.rviz').read_text())
     places = bytes.fromhex(config['Window Geometry']['QMainWindow State'])
     names = [display['Name'] for display in config['Visualization Manager']['Displays']]
