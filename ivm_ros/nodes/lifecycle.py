@@ -23,6 +23,7 @@ from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.timer import Timer
@@ -44,7 +45,28 @@ from ivm_ros.tracker import TrackConfig
 
 SAFETY = ('masking is not a safety function: it may hide what matters; never rely on it to keep '
           'people or things from harm')
+RCLError = rclpy_implementation.RCLError
 DONE, FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+def refuse_impossible(node: LifecycleNode) -> None:
+    """
+    Answer no to a transition that the node's state has not, as rclpy does since Kilted.
+
+    In Jazzy the error leaves the executor, and a second `ros2 lifecycle set ... activate` ends
+    the process.
+    """
+    change = node._service_change_state.callback
+
+    def answer(request: Any, response: Any) -> Any:
+        try:
+            return change(request, response)
+        except RCLError as error:
+            node.get_logger().warning(f'lifecycle: {error}')
+            response.success = False
+            return response
+
+    node._service_change_state.callback = answer
 
 
 class IvmNode(LifecycleNode):
@@ -57,6 +79,7 @@ class IvmNode(LifecycleNode):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('ivm_node', **kwargs)
+        refuse_impossible(self)
         self._phase, self._error, self._broken = 'unconfigured', '', ''
         self._settings = Parameters(self, (NodeConfig, DeployConfig, MaskerConfig, TrackConfig),
                                     self._locked)
