@@ -52,7 +52,7 @@ class Line:
         self.health = graph.listen(DiagnosticArray, '/diagnostics')
         self.camera = graph.speak(Image, 'image')
         graph.until(lambda: graph.node.count_publishers(f'{NODE}/frame_info') > 0, 'outputs')
-        self.sent = 0
+        self.sent, self.counted = 0, True
 
     def message(self, image: np.ndarray, encoding: str = 'rgb8',
                 stamp: int | None = None) -> Image:
@@ -86,10 +86,15 @@ class Line:
         self.graph.until(lambda: len(self.health) > seen + 1, 'all of them dealt with')
 
     def counts(self) -> np.ndarray:
-        """Return the counts of `COUNTS` once all that was sent has been dealt with."""
+        """
+        Return the counts of `COUNTS` once all that was sent has been dealt with.
+
+        Before Kilted losses are not counted where a camera went and came: `counted` is False.
+        """
         def read(message) -> list[int]:
             values = {pair.key: pair.value for pair in message.status[0].values}
-            return [int(values[f'frames_{name}']) for name in COUNTS]
+            self.counted = values['frames_lost'] != 'not counted'
+            return [int(values[f'frames_{name}'].replace('not counted', '0')) for name in COUNTS]
 
         seen = len(self.health)
         self.health.wait(after=seen + 1)
@@ -220,8 +225,9 @@ def test_4k_as_fast_as_the_publisher_can(line):
     line.graph.until(lambda: line.send(picture())['outcome'] == 'masked', 'a small frame')
     came, out, stale, lost, faulty = line.counts() - before
     assert faulty == 0 and came == out + stale
-    assert came + lost >= sent - 5  # the last ones may give way to the small one unseen
-    assert sent > 20 and stale + lost > 0
+    # The last ones may give way to the small one unseen.
+    assert not line.counted or came + lost >= sent - 5
+    assert sent > 20 and sent - 5 > out
     assert 'pictures of 24 MiB, of which 2 instead of 10 may wait' in line.program.text()
     # A hundred frames of 24 MB; ten may wait in DDS on the way out, and a few are at work.
     assert max(memory) < 1600, memory
