@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until Ctrl-C or a shutdown request."""
-    free_left_behind()
     run('ivm_node', make, args, start=lambda node: node.start())
     # All is closed. Python's own end takes torch apart for most of a second, and under a model
     # that may still hang in a thread.
@@ -41,7 +40,9 @@ def main(args: list[str] | None = None) -> None:
 
 
 def make() -> 'IvmNode':
-    """Make the node; here, as torch takes seconds to load: Ctrl-C must end those cleanly too."""
+    """Make the node, with room for its shared memory."""
+    free_left_behind()
+    # Here, as torch takes seconds to load: Ctrl-C must end those cleanly too.
     from ivm_ros.nodes.lifecycle import IvmNode
 
     return IvmNode()

@@ -29,7 +29,7 @@ from ivm_ros.nodes.stats import Gaps
 Message: TypeAlias = Image | CompressedImage
 
 ROOM = 64 * 2**20
-"""Bytes that may wait in DDS for this node: as many pictures of 4K as two, of 1080p as ten."""
+"""Bytes that may wait in DDS for this node: two pictures of 4K, or ten of 1080p."""
 
 
 class Listener:

@@ -13,6 +13,7 @@
 # limitations under the License.
 """What cameras, clocks, policies and talkers do to a node all day; each for real, and counted."""
 
+from importlib import metadata
 import signal
 import time
 
@@ -33,6 +34,8 @@ NODE, MODULE = '/ivm_node', 'ivm_ros.nodes.ivm_node'
 SHOW = {'instruction': 'pick up the red mug', 'found_threshold': 0.0, 'threshold': 0.01,
         'soft': True, 'device': 'cpu', 'watchdog': 30.0}
 COUNTS = ('in', 'out', 'stale', 'lost', 'faulty')
+NUMBERED = int(metadata.version('rclpy').split('.')[0]) >= 9
+"""Since Kilted rclpy tells whose message it is: before, a camera that came back ends counting."""
 
 
 def picture(height: int = 96, width: int = 128, seed: int = 0) -> np.ndarray:
@@ -52,7 +55,7 @@ class Line:
         self.health = graph.listen(DiagnosticArray, '/diagnostics')
         self.camera = graph.speak(Image, 'image')
         graph.until(lambda: graph.node.count_publishers(f'{NODE}/frame_info') > 0, 'outputs')
-        self.sent, self.counted = 0, True
+        self.sent = 0
 
     def message(self, image: np.ndarray, encoding: str = 'rgb8',
                 stamp: int | None = None) -> Image:
@@ -86,15 +89,12 @@ class Line:
         self.graph.until(lambda: len(self.health) > seen + 1, 'all of them dealt with')
 
     def counts(self) -> np.ndarray:
-        """
-        Return the counts of `COUNTS` once all that was sent has been dealt with.
-
-        Before Kilted losses are not counted where a camera went and came: `counted` is False.
-        """
+        """Return the counts of `COUNTS` once all that was sent has been dealt with."""
         def read(message) -> list[int]:
             values = {pair.key: pair.value for pair in message.status[0].values}
-            self.counted = values['frames_lost'] != 'not counted'
-            return [int(values[f'frames_{name}'].replace('not counted', '0')) for name in COUNTS]
+            if not NUMBERED and values['frames_lost'] == 'not counted':
+                values['frames_lost'] = '0'
+            return [int(values[f'frames_{name}']) for name in COUNTS]
 
         seen = len(self.health)
         self.health.wait(after=seen + 1)
@@ -225,9 +225,10 @@ def test_4k_as_fast_as_the_publisher_can(line):
     line.graph.until(lambda: line.send(picture())['outcome'] == 'masked', 'a small frame')
     came, out, stale, lost, faulty = line.counts() - before
     assert faulty == 0 and came == out + stale
-    # The last ones may give way to the small one unseen.
-    assert not line.counted or came + lost >= sent - 5
-    assert sent > 20 and sent - 5 > out
+    if NUMBERED:  # the last ones may give way to the small one unseen
+        assert came + lost >= sent - 5
+    assert sent > 20 and stale + lost > 0
+    print(f'{sent} of 4K sent, {out} came out; resident at most {max(memory):.0f} MB')
     assert 'pictures of 24 MiB, of which 2 instead of 10 may wait' in line.program.text()
     # A hundred frames of 24 MB; ten may wait in DDS on the way out, and a few are at work.
     assert max(memory) < 1600, memory

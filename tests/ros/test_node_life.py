@@ -19,14 +19,17 @@ import signal
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState
 import numpy as np
 import pytest
+from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 import torch
 
 from ivm_ros.nodes.convert import to_msg, to_rgb
 from ivm_ros.nodes.image_player import ideal_camera
+from ivm_ros.nodes.lifecycle import RCLError, refuse_impossible
 
 pytestmark = pytest.mark.slow
 
@@ -212,3 +215,19 @@ def test_start_as_users_do(graph, weights):
     assert "parameter treshold is not one of this node and is ignored (did you mean 'threshold'?" \
         in text
     assert program.stop(signal.SIGTERM) == 0
+
+
+def test_an_error_of_the_state_machine_is_a_no_and_no_end(graph):
+    """As rclpy of Jazzy raises it where a transition does not fit; the executor would end."""
+    def change(request, response):
+        raise RCLError('Transition is not registered')
+
+    node = LifecycleNode('refusing', context=graph.context)
+    try:
+        node._service_change_state.callback = change
+        refuse_impossible(node)
+        answer = node._service_change_state.callback(
+            ChangeState.Request(), ChangeState.Response(success=True))
+        assert not answer.success
+    finally:
+        node.destroy_node()
