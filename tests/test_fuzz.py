@@ -72,7 +72,7 @@ def test_what_was_found_once_stays_mended(fuzzed):
 @pytest.mark.skipif(find_spec('atheris') is None, reason='atheris is not installed')
 @pytest.mark.parametrize('name', ['labels', 'checkpoint'])
 def test_led_by_coverage(name, tmp_path):
-    """Readers are instrumented even if a target imports them late: over a hundred edges are seen."""
+    """Readers are instrumented even if a target imports them late: a hundred edges are seen."""
     done = subprocess.run(
         [sys.executable, str(FUZZ / 'run.py'), name, '--runs', '300', '--findings',
          str(tmp_path)], capture_output=True, text=True, timeout=200, check=False)
